@@ -1,0 +1,33 @@
+/** Everything that can go wrong below the door. `server/errors.ts` maps each code to an HTTP status. */
+export type ErrorCode =
+  | 'assistant_not_found'
+  | 'graph_not_found'
+  | 'graph_failed_to_load'
+  | 'thread_not_found'
+  | 'thread_exists'
+  | 'thread_busy'
+  | 'thread_held'
+  | 'run_not_found'
+  | 'run_exists'
+  | 'hold_not_found'
+  | 'hold_decided'
+  | 'hold_not_yours'
+  | 'invalid_decision'
+  | 'invalid_resume'
+  | 'invalid_input'
+  | 'invalid_path'
+  | 'file_not_found'
+  | 'quota_exceeded'
+  | 'checkpoint_not_found'
+  | 'overloaded'
+  | 'not_supported'
+
+export class RuntimeError extends Error {
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'RuntimeError'
+    this.code = code
+  }
+}

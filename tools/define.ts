@@ -1,0 +1,70 @@
+import type { z } from 'zod'
+import type { ServiceKey } from '../runtime/services.ts'
+
+/** How much harm a wrong call can do. It decides who has to approve it (tools/policy.ts). */
+export type Risk = 'low' | 'medium' | 'high' | 'critical'
+
+/**
+ * What a second execution of the same call would do. `none`: nothing outside the thread. `idempotent`: the
+ * receiver recognises the idempotency key. `once`: it would happen again.
+ */
+export type Effect = 'none' | 'idempotent' | 'once'
+
+/** `TIMEOUT` the tool took too long; `INVALID_ARGS` the model can do better; `DENIED` it may not; `INTERNAL` it is ours. */
+export type ToolErrorCode = 'TIMEOUT' | 'INVALID_ARGS' | 'DENIED' | 'INTERNAL'
+
+/** An error whose message may be shown to the model. Everything else that a tool throws becomes a fixed `INTERNAL` text. */
+export class ToolError extends Error {
+  readonly code: ToolErrorCode
+
+  constructor(code: ToolErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'ToolError'
+    this.code = code
+  }
+}
+
+/** What a tool knows of the call that it executes. */
+export interface ToolCallContext {
+  threadId: string
+  callId: string
+  /** The same for every execution of the same call: hand it to whatever performs the effect. */
+  idempotencyKey: string
+  /** Aborted at the tool's timeout and when the run is cancelled or loses its lease. */
+  signal: AbortSignal
+  service<T>(key: ServiceKey<T>): T
+}
+
+export interface Tool<Schema extends z.ZodObject = z.ZodObject> {
+  /** snake_case, as the model sees it. */
+  name: string
+  version: string
+  /** What it does and what it does not do. */
+  description: string
+  schema: Schema
+  risk: Risk | ((args: z.output<Schema>) => Risk)
+  effect: Effect
+  /** Milliseconds. */
+  timeoutMs: number
+  /** Characters of JSON that reach the model; what is over is cut with a marker. */
+  outputLimit: number
+  /** Returns JSON-serialisable data. Throws `ToolError` for what the model should read. */
+  run(args: z.output<Schema>, call: ToolCallContext): Promise<unknown>
+}
+
+export const DEFAULT_TIMEOUT_MS = 10_000
+export const DEFAULT_OUTPUT_LIMIT = 32_000
+
+type Defaults = 'version' | 'timeoutMs' | 'outputLimit'
+type ToolSpec<Schema extends z.ZodObject> = Omit<Tool<Schema>, Defaults> & Partial<Pick<Tool<Schema>, Defaults>>
+
+/** Declares a tool. Unknown argument keys are refused, whatever the schema's own setting. */
+export function defineTool<Schema extends z.ZodObject>(spec: ToolSpec<Schema>): Tool<Schema> {
+  return {
+    version: '1',
+    timeoutMs: DEFAULT_TIMEOUT_MS,
+    outputLimit: DEFAULT_OUTPUT_LIMIT,
+    ...spec,
+    schema: spec.schema.strict() as Schema,
+  }
+}
