@@ -1,0 +1,26 @@
+import type { LangGraphRunnableConfig } from '@langchain/langgraph'
+import { currentRun } from '../runtime/run-context.ts'
+import type { Tool } from '../tools/define.ts'
+import { judge } from '../tools/policy.ts'
+import { openMessage } from './conversation.ts'
+import type { AgentState, AgentUpdate } from './state.ts'
+
+/** Writes the policy's verdict on every call of the newest message, and announces the ones that will be held. */
+export function judgeCalls({ tools }: { tools: Tool[] }) {
+  return (state: AgentState, config: LangGraphRunnableConfig): AgentUpdate => {
+    const message = openMessage(state.messages)
+    const threadId = threadOf(config)
+    const verdicts = (message?.tool_calls ?? []).map((call) =>
+      judge(tools, { key: { threadId, messageId: message?.id ?? '', callId: call.id ?? '' }, tool: call.name, args: call.args }),
+    )
+    for (const { action, approval_id, tool } of verdicts) {
+      if (action === 'hold') config.writer?.({ type: 'hold', approval_id, tool })
+    }
+    return { verdicts }
+  }
+}
+
+/** The thread's id: the run's, or where a graph is run by hand the configuration's. */
+export function threadOf(config: LangGraphRunnableConfig): string {
+  return currentRun()?.threadId ?? String(config.configurable?.['thread_id'] ?? '')
+}

@@ -1,0 +1,33 @@
+import { createHash } from 'node:crypto'
+import canonicalize from 'canonicalize'
+import { nameUuid } from './ids.ts'
+import type { Json } from './json.ts'
+
+/** One tool call of one message. The ids are ours (uuid7), because providers repeat and omit theirs. */
+export interface CallKey {
+  threadId: string
+  messageId: string
+  callId: string
+}
+
+/** The bytes that are hashed, shown, stored and run: JSON as RFC 8785 writes it. */
+export function canonicalJson(value: Json): string {
+  const text = canonicalize(value)
+  if (text === undefined) throw new TypeError('Only JSON values have a canonical form.')
+  return text
+}
+
+/** SHA-256, in hex, of the canonical arguments. */
+export function argsHash(args: Json): string {
+  return createHash('sha256').update(canonicalJson(args)).digest('hex')
+}
+
+/** The same call with the same arguments has the same approval, however often its node runs again. */
+export function approvalId(key: CallKey, hash: string): string {
+  return nameUuid('approval', key.threadId, key.messageId, key.callId, hash)
+}
+
+/** What a receiver of an effect can use to recognise the call again. */
+export function idempotencyKey(key: CallKey, hash: string): string {
+  return nameUuid('effect', key.threadId, key.messageId, key.callId, hash)
+}

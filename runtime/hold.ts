@@ -1,0 +1,132 @@
+import { z } from 'zod'
+import { approvalId, argsHash } from './call.ts'
+import type { Json } from './json.ts'
+
+export type HoldStatus = 'pending' | 'approved' | 'edited' | 'rejected' | 'responded' | 'expired' | 'cancelled'
+export type DecisionType = 'approve' | 'edit' | 'reject' | 'respond'
+
+/** From `pending` a hold goes to one of these, once. `cancelled` and decided ones open again only if the same call is held again. */
+export const STATUS_AFTER: Record<DecisionType, HoldStatus> = {
+  approve: 'approved',
+  edit: 'edited',
+  reject: 'rejected',
+  respond: 'responded',
+}
+
+/** One person's word on a hold. */
+export interface Decision {
+  type: DecisionType
+  /** With `edit`: the arguments that run instead. */
+  args?: Json
+  /** With `reject`: why; with `respond`: the answer that the model gets as the tool's result. */
+  message?: string
+}
+
+/** A decision with who and when, as the hold keeps it. */
+export interface RecordedDecision extends Decision {
+  by: string
+  at: string
+}
+
+/** A hold as clients see it (`/approvals`). Dates are ISO 8601. */
+export interface Hold {
+  approval_id: string
+  thread_id: string
+  run_id: string
+  assistant_id: string
+  interrupt_id: string
+  kind: 'tool'
+  message_id: string
+  call_id: string
+  tool: string
+  args: Json
+  args_hash: string
+  risk: string
+  reason: string
+  status: HoldStatus
+  decisions: RecordedDecision[]
+  created_at: string
+  expires_at: string
+  decided_at: string | null
+  /** The run that goes on after the message's last decision. */
+  resumed_run_id: string | null
+}
+
+export interface HoldFilter {
+  status?: HoldStatus
+  thread_id?: string
+  tool?: string
+  limit: number
+  offset: number
+}
+
+/** What the hold node asks for one call; every entry becomes a hold. */
+export const HoldRequest = z.object({
+  approval_id: z.string(),
+  message_id: z.string(),
+  call_id: z.string(),
+  tool: z.string(),
+  args: z.record(z.string(), z.unknown()).transform((args) => args as Record<string, Json>),
+  args_hash: z.string(),
+  risk: z.string(),
+  reason: z.string(),
+})
+export type HoldRequest = z.infer<typeof HoldRequest>
+
+/**
+ * The value of the hold node's interrupt. `action_requests` and `review_configs` repeat the entries in the shape
+ * that LangChain's human-in-the-loop clients read.
+ */
+export const HoldPayload = z.object({
+  type: z.literal('holdpoint.hold'),
+  holds: z.array(HoldRequest).min(1),
+})
+export type HoldPayload = z.infer<typeof HoldPayload>
+
+/**
+ * The holds that an interrupt of this thread asks for, or none where it is somebody else's interrupt. An entry whose
+ * id does not follow from its own contents was not made by our node and makes no hold.
+ */
+export function holdsOf(threadId: string, value: unknown): HoldRequest[] {
+  const payload = HoldPayload.safeParse(value)
+  if (!payload.success) return []
+  return payload.data.holds.filter((entry) => {
+    const hash = argsHash(entry.args)
+    const key = { threadId, messageId: entry.message_id, callId: entry.call_id }
+    return entry.args_hash === hash && entry.approval_id === approvalId(key, hash)
+  })
+}
+
+/** What the hold node gets back: one answer for each of its entries. */
+export const HoldAnswer = z.object({
+  decisions: z.array(
+    z.object({
+      approval_id: z.string(),
+      args_hash: z.string(),
+      type: z.enum(['approve', 'edit', 'reject', 'respond']),
+      args: z.record(z.string(), z.unknown()).optional(),
+      message: z.string().optional(),
+    }),
+  ),
+})
+export type HoldAnswer = z.infer<typeof HoldAnswer>
+
+/** The resume value for an interrupt whose holds are all decided. */
+export function answerOf(holds: Hold[]): HoldAnswer {
+  return {
+    decisions: holds.map((hold) => {
+      const last = hold.decisions.at(-1)
+      if (hold.status === 'expired') {
+        return { approval_id: hold.approval_id, args_hash: hold.args_hash, type: 'reject', message: 'The approval expired.' }
+      }
+      if (last === undefined) throw new Error(`Hold ${hold.approval_id} is ${hold.status} without a decision.`)
+      return {
+        approval_id: hold.approval_id,
+        args_hash: hold.args_hash,
+        type: last.type,
+        ...(last.args === undefined ? {} : { args: last.args as Record<string, Json> }),
+        ...(last.message === undefined ? {} : { message: last.message }),
+      }
+    }),
+  }
+}

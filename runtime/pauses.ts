@@ -1,0 +1,55 @@
+import { holdsOf } from './hold.ts'
+import { toJson } from './json.ts'
+import type { Interrupt } from './thread.ts'
+import type { ThreadState } from './ports.ts'
+
+interface StreamedInterrupt {
+  id?: string
+  value?: unknown
+}
+
+interface Snapshot {
+  next: string[]
+  tasks: { id: string; interrupts?: StreamedInterrupt[] }[]
+}
+
+/**
+ * Collects the interrupts of one execution from its stream. The stream is the one complete source: a snapshot also
+ * lists answered interrupts, and of several inside one subgraph only the last.
+ */
+export function createPauses() {
+  const seen = new Map<string, { namespace: string[]; interrupt: Interrupt }>()
+  return {
+    /** Takes an `updates` chunk; true where it is an interrupt. */
+    take(namespace: string[], payload: unknown): boolean {
+      if (typeof payload !== 'object' || payload === null || !('__interrupt__' in payload)) return false
+      for (const { id, value } of payload.__interrupt__ as StreamedInterrupt[]) {
+        const before = id === undefined ? undefined : seen.get(id)
+        // It is streamed once by the subgraph that it was raised in and again by the root: the deeper place is the task's.
+        if (id === undefined || (before && before.namespace.length >= namespace.length)) continue
+        seen.set(id, { namespace, interrupt: { id, value: toJson(value) } })
+      }
+      return true
+    },
+    /** The thread's state at the end: its values, and what waits in it. */
+    stateOf(threadId: string, snapshot: Snapshot, values: string): ThreadState {
+      const interrupts: Record<string, Interrupt[]> = {}
+      for (const { namespace, interrupt } of seen.values()) {
+        const task = namespace[0]?.split(':')[1] ?? rootTask(snapshot, interrupt.id) ?? interrupt.id
+        ;(interrupts[task] ??= []).push(interrupt)
+      }
+      return {
+        values,
+        interrupts,
+        paused: seen.size > 0 || snapshot.next.length > 0,
+        holds: [...seen.values()].flatMap(({ interrupt }) =>
+          holdsOf(threadId, interrupt.value).map((hold) => ({ ...hold, interrupt_id: interrupt.id })),
+        ),
+      }
+    },
+  }
+}
+
+function rootTask(snapshot: Snapshot, interruptId: string): string | undefined {
+  return snapshot.tasks.find(({ interrupts }) => interrupts?.some(({ id }) => id === interruptId))?.id
+}

@@ -1,0 +1,174 @@
+import type { BaseCheckpointSaver } from '@langchain/langgraph-checkpoint'
+import type { Pregel } from '@langchain/langgraph/pregel'
+import type { Assistant } from './assistant.ts'
+import type { NewEvent, RunEvent } from './event.ts'
+import type { Decision, Hold, HoldFilter, HoldRequest } from './hold.ts'
+import type { Json } from './json.ts'
+import type { CancelAction, ClaimedRun, NewRun, Run, RunError, RunStatus } from './run.ts'
+import type { Interrupt, Page, Thread, ThreadFilter } from './thread.ts'
+
+/** A compiled graph, whatever its state. */
+// oxlint-disable-next-line typescript/no-explicit-any -- Pregel's own type parameters are not usable from outside
+export type Graph = Pregel<any, any>
+
+/** The graphs that this server offers. */
+export interface Graphs {
+  ids(): string[]
+  /** The graph with our checkpointer in it. Throws `graph_not_found`. */
+  get(graphId: string, config: Record<string, unknown>): Promise<Graph>
+}
+
+export interface Assistants {
+  get(assistantId: string): Promise<Assistant | undefined>
+  search(filter: AssistantFilter): Promise<Page<Assistant>>
+  /** Writes the assistant that each served graph has. */
+  ensureSystem(graphIds: string[]): Promise<void>
+}
+
+export interface AssistantFilter {
+  graph_id?: string
+  name?: string
+  metadata?: Record<string, Json>
+  limit: number
+  offset: number
+  sort_by: 'assistant_id' | 'graph_id' | 'name' | 'created_at' | 'updated_at'
+  sort_order: 'asc' | 'desc'
+}
+
+export interface Threads {
+  /** Throws `thread_exists` unless `ifExists` is `do_nothing`. */
+  create(thread: { thread_id: string; metadata: Record<string, Json>; ifExists: 'raise' | 'do_nothing' }): Promise<Thread>
+  get(threadId: string): Promise<Thread | undefined>
+  search(filter: ThreadFilter): Promise<Page<Thread>>
+  /** Merges `metadata`. */
+  patch(threadId: string, metadata: Record<string, Json>): Promise<Thread | undefined>
+  /** Deletes the thread with its runs, events and checkpoints; its pending holds become `cancelled`. */
+  delete(threadId: string): Promise<boolean>
+}
+
+export interface Runs {
+  /** One transaction: the thread's row locked, the double-texting rule applied, the run inserted, workers woken. */
+  create(run: NewRun, options: { createThread: boolean; answers: InterruptAnswer[] }): Promise<Run>
+  get(threadId: string, runId: string): Promise<Run | undefined>
+  status(threadId: string, runId: string): Promise<RunStatus | undefined>
+  list(threadId: string, filter: { status?: RunStatus; limit: number; offset: number }): Promise<Page<Run>>
+  /** A pending run ends at once; a running one is told to. Ended runs stay as they are. */
+  cancel(threadId: string, runId: string, action: CancelAction): Promise<Run | undefined>
+  /** Deletes an ended or pending run with its events. Throws `thread_busy` while it is running. */
+  delete(threadId: string, runId: string): Promise<boolean>
+}
+
+/** The decisions that a `command.resume` carries for one interrupt. */
+export interface InterruptAnswer {
+  interruptId: string
+  decisions: { approvalId: string; decision: Decision; edited?: EditedArgs }[]
+}
+
+/** Arguments after the tool's schema, with their hash. */
+export interface EditedArgs {
+  args: Json
+  hash: string
+}
+
+/** Hands each pending run to exactly one worker. */
+export interface Queue {
+  /** Announces the worker and extends its lease by `leaseMs`. Leases are judged by the database's clock. */
+  heartbeat(workerId: string, leaseMs: number): Promise<void>
+  /** Up to `limit` runs, each of another thread; runs of silent workers come first. */
+  claim(workerId: string, limit: number): Promise<ClaimedRun[]>
+  /** Ends the run. False where the lease was lost: nothing was written. */
+  settle(run: ClaimedRun, outcome: Outcome): Promise<boolean>
+  /** Gives the run back unfinished, so that another worker goes on at once. */
+  handOver(run: ClaimedRun): Promise<void>
+  /** What a client asked of the running run. */
+  cancelAction(run: ClaimedRun): Promise<CancelAction | null>
+  /** Forgets the worker: its leases are over. */
+  leave(workerId: string): Promise<void>
+}
+
+/** How a run ended, with all that is written in the transaction that ends it. */
+export type Outcome =
+  | { status: 'success'; events: Ending; state: ThreadState }
+  | { status: 'interrupted'; events: Ending; state: ThreadState | undefined }
+  | { status: 'error' | 'timeout'; events: Ending; state: ThreadState | undefined; error: RunError }
+  | { status: 'rolled_back' }
+
+export interface Ending {
+  /** Number of the first of `list`. */
+  from: number
+  list: NewEvent[]
+}
+
+/** The thread as its head checkpoint has it. */
+export interface ThreadState {
+  /** JSON text. */
+  values: string
+  interrupts: Record<string, Interrupt[]>
+  /** True where something is left to do: an interrupt or a breakpoint. */
+  paused: boolean
+  holds: (HoldRequest & { interrupt_id: string })[]
+}
+
+export interface EventLog {
+  /** Stores a batch. False where the lease was lost: nothing was written. */
+  append(run: ClaimedRun, from: number, events: NewEvent[]): Promise<boolean>
+  /** Events after `after` (−1: all), at most `limit`, in order. */
+  read(threadId: string, runId: string, after: number, limit: number): Promise<RunEvent[]>
+  last(threadId: string, runId: string): Promise<RunEvent | undefined>
+}
+
+export interface Holds {
+  get(approvalId: string): Promise<Hold | undefined>
+  search(filter: HoldFilter): Promise<Page<Hold>>
+  countPending(): Promise<number>
+  ofInterrupts(threadId: string, interruptIds: string[]): Promise<Hold[]>
+  /** Ends every hold whose time is over, as a rejection would. Returns how many. */
+  expire(now: Date): Promise<number>
+  /**
+   * Records the decision; the one that completes its message also creates the run that goes on, in the same
+   * transaction. Throws `hold_not_found`, or `hold_decided` where another decision was first.
+   */
+  decide(approvalId: string, decision: Decision, by: string, edited: EditedArgs | undefined): Promise<Hold>
+  /** See `Grants.released`. */
+  released(call: { threadId: string; messageId: string; callId: string }): Promise<string | undefined>
+}
+
+/** Wakes whoever waits for a topic, in this process and in every other one on the same database. */
+export interface Signals {
+  watch(topic: string): Watch
+}
+
+export interface Watch {
+  /** Returns at the next signal (or at one since the last call), after `timeoutMs`, or when `signal` aborts. */
+  changed(options: { timeoutMs: number; signal?: AbortSignal }): Promise<void>
+  close(): void
+}
+
+export const topics = {
+  queue: 'queue',
+  run: (runId: string) => `run:${runId}`,
+  cancel: (runId: string) => `cancel:${runId}`,
+  hold: (approvalId: string) => `hold:${approvalId}`,
+}
+
+/** Gives a run a checkpointer whose writes hold only while the run's lease does. */
+export interface Checkpoints {
+  /** Reads and writes outside any run: state, history, updates. */
+  plain: BaseCheckpointSaver
+  /**
+   * `failed` is called when a write finds the lease gone (`LeaseLost`) or the database does not take it. The write
+   * itself never rejects: LangGraph awaits some of them too late, and the process would die of the rejection.
+   */
+  fenced(run: ClaimedRun, failed: (error: Error) => void): BaseCheckpointSaver
+  /** The run whose id the thread's head checkpoint is stamped with. */
+  headRunId(threadId: string): Promise<string | undefined>
+}
+
+/** Says what time it is. Tests turn it; leases never ask it. */
+export type Clock = () => Date
+
+export interface Log {
+  info(message: string, fields?: Record<string, unknown>): void
+  warn(message: string, fields?: Record<string, unknown>): void
+  error(message: string, fields?: Record<string, unknown>): void
+}

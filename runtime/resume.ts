@@ -1,0 +1,112 @@
+import { z } from 'zod'
+import { RuntimeError } from './errors.ts'
+import type { Decision, Hold } from './hold.ts'
+import type { Json } from './json.ts'
+import type { EditedArgs, InterruptAnswer } from './ports.ts'
+import type { Thread } from './thread.ts'
+
+/** Arguments as the tool's schema reads them, or `invalid_decision`. */
+export type CheckArgs = (tool: string, args: Json) => EditedArgs
+
+const ResumeDecision = z.object({
+  approval_id: z.string().optional(),
+  args_hash: z.string().optional(),
+  type: z.enum(['approve', 'edit', 'reject', 'respond']),
+  args: z.record(z.string(), z.json()).optional(),
+  message: z.string().max(20_000).optional(),
+})
+type ResumeDecision = z.infer<typeof ResumeDecision>
+
+const Decisions = z.object({ decisions: z.array(ResumeDecision).min(1) })
+
+/**
+ * Reads a client's `command.resume`: a map by interrupt id, or a bare value where one interrupt waits. LangGraph gives
+ * a bare value to every interrupt that waits, so it never gets one. The answers to holds come back as decisions, which
+ * take the same way as those made at `/approvals`; other interrupts' answers stay as they are.
+ */
+export function readResume(
+  thread: Thread,
+  holds: Hold[],
+  resume: Json,
+  checkArgs: CheckArgs,
+): { resume: Record<string, Json>; answers: InterruptAnswer[] } {
+  const byInterrupt = Map.groupBy(holds, ({ interrupt_id }) => interrupt_id)
+  const map = mapOf(thread, resume)
+  const answers = Object.entries(map).flatMap(([interruptId, value]) => {
+    const asked = byInterrupt.get(interruptId)
+    return asked === undefined ? [] : [{ interruptId, decisions: decisionsOf(asked, value, checkArgs) }]
+  })
+  return { resume: map, answers }
+}
+
+export function waitingInterrupts(thread: Thread): string[] {
+  return Object.values(thread.interrupts).flatMap((list) => list.map(({ id }) => id))
+}
+
+function mapOf(thread: Thread, resume: Json): Record<string, Json> {
+  const waiting = waitingInterrupts(thread)
+  if (typeof resume === 'object' && resume !== null && !Array.isArray(resume)) {
+    const keys = Object.keys(resume)
+    if (keys.length > 0 && keys.every((key) => waiting.includes(key))) return resume
+    const foreign = keys.filter((key) => /^[0-9a-f]{32}$/.test(key) && !waiting.includes(key))
+    if (foreign.length > 0) {
+      throw new RuntimeError('invalid_resume', `Interrupt ${foreign.join(', ')} does not wait in this thread.`)
+    }
+  }
+  const [only, ...others] = waiting
+  if (only === undefined) throw new RuntimeError('invalid_resume', 'Nothing waits for an answer in this thread.')
+  if (others.length > 0) {
+    throw new RuntimeError(
+      'invalid_resume',
+      `${waiting.length} interrupts wait in this thread. Send a map by interrupt id: ${waiting.join(', ')}.`,
+    )
+  }
+  return { [only]: resume }
+}
+
+function decisionsOf(asked: Hold[], value: Json, checkArgs: CheckArgs): InterruptAnswer['decisions'] {
+  const open = asked.filter(({ status }) => status === 'pending')
+  const given = parse(value)
+  const matched = given.map((decision, index) => {
+    const hold =
+      decision.approval_id === undefined ? open[index] : asked.find((one) => one.approval_id === decision.approval_id)
+    if (hold === undefined || (decision.args_hash !== undefined && decision.args_hash !== hold.args_hash)) {
+      throw new RuntimeError('invalid_resume', `Decision ${index + 1} is for no call that waits here.`)
+    }
+    return { approvalId: hold.approval_id, ...checkDecision(hold, decision, checkArgs) }
+  })
+  if (new Set(matched.map(({ approvalId }) => approvalId)).size !== matched.length) {
+    throw new RuntimeError('invalid_resume', 'Two decisions are for the same call.')
+  }
+  return matched
+}
+
+function parse(value: Json): ResumeDecision[] {
+  const many = Decisions.safeParse(value)
+  if (many.success) return many.data.decisions
+  const one = ResumeDecision.safeParse(value)
+  if (one.success) return [one.data]
+  throw new RuntimeError(
+    'invalid_resume',
+    'Calls wait for an approval here. Answer with {"decisions": [{"type": "approve" | "edit" | "reject" | "respond", "args"?, "message"?}]}, one for each call in order, or decide them at /approvals.',
+  )
+}
+
+/** Refuses a decision that could not be carried out, before anything is written. */
+export function checkDecision(
+  hold: Hold,
+  decision: Decision,
+  checkArgs: CheckArgs,
+): { decision: Decision; edited?: EditedArgs } {
+  if (decision.type === 'edit') {
+    if (decision.args === undefined) throw new RuntimeError('invalid_decision', 'An edit needs "args", all of them.')
+    return { decision, edited: checkArgs(hold.tool, decision.args) }
+  }
+  if (decision.args !== undefined) {
+    throw new RuntimeError('invalid_decision', `"args" go with an edit only; this is "${decision.type}".`)
+  }
+  if (decision.type === 'respond' && decision.message === undefined) {
+    throw new RuntimeError('invalid_decision', 'A response needs a "message": what the model gets as the tool\'s result.')
+  }
+  return { decision }
+}

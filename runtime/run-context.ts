@@ -1,0 +1,33 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { CallKey } from './call.ts'
+import type { Services } from './services.ts'
+
+/** Says whether a person released exactly this call. The hold table answers, never the graph's state. */
+export interface Grants {
+  /** The hash of the arguments that were released for the call, or `undefined` where nobody released it. */
+  released(call: CallKey): Promise<string | undefined>
+}
+
+/** What code inside a run may know of it. */
+export interface RunContext {
+  threadId: string
+  runId: string
+  assistantId: string
+  tenantId: string
+  /** Aborted when the run is cancelled or loses its lease. */
+  signal: AbortSignal
+  services: Services
+  grants: Grants
+}
+
+const storage = new AsyncLocalStorage<RunContext>()
+
+/** Runs `inside` as part of the run: nodes and tools below it find the context with `currentRun()`. */
+export function enterRun<T>(context: RunContext, inside: () => T): T {
+  return storage.run(context, inside)
+}
+
+/** The run that the calling node or tool belongs to, or `undefined` where the graph runs without Holdpoint's runtime. */
+export function currentRun(): RunContext | undefined {
+  return storage.getStore()
+}

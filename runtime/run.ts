@@ -1,0 +1,100 @@
+import type { Json } from './json.ts'
+
+export type RunStatus = 'pending' | 'running' | 'success' | 'error' | 'timeout' | 'interrupted'
+export type MultitaskStrategy = 'enqueue' | 'reject' | 'interrupt' | 'rollback'
+export type Durability = 'sync' | 'async' | 'exit'
+export type CancelAction = 'interrupt' | 'rollback'
+
+export const STREAM_MODES = [
+  'values',
+  'updates',
+  'messages',
+  'messages-tuple',
+  'custom',
+  'tasks',
+  'checkpoints',
+  'debug',
+] as const
+export type StreamMode = (typeof STREAM_MODES)[number]
+
+/** From which statuses a run may go to which. Storage repeats it in the `where` of each update. */
+export const RUN_TRANSITIONS: Record<RunStatus, readonly RunStatus[]> = {
+  pending: ['running', 'interrupted'],
+  running: ['pending', 'success', 'error', 'timeout', 'interrupted'],
+  success: [],
+  error: [],
+  timeout: [],
+  interrupted: [],
+}
+
+export function isEnded(status: RunStatus): boolean {
+  return RUN_TRANSITIONS[status].length === 0
+}
+
+/** The part of LangGraph's config that a client may set. */
+export interface RunConfig {
+  configurable?: Record<string, Json>
+  tags?: string[]
+  recursion_limit?: number
+}
+
+/** What to do, as the client said it; stored with the run, so that any worker can do it. */
+export interface RunRequest {
+  input: Json
+  /** A resume is a map by interrupt id, never a bare value: LangGraph gives a bare one to every interrupt. */
+  command: { resume?: Record<string, Json>; update?: Json; goto?: Json } | null
+  config: RunConfig
+  context: Record<string, Json>
+  checkpoint: { checkpoint_id: string; checkpoint_ns?: string } | null
+  interrupt_before: '*' | string[] | null
+  interrupt_after: '*' | string[] | null
+  stream_mode: StreamMode[]
+  stream_subgraphs: boolean
+  stream_resumable: boolean
+  durability: Durability
+  on_disconnect: 'continue' | 'cancel'
+}
+
+export interface NewRun {
+  run_id: string
+  thread_id: string
+  assistant_id: string
+  request: RunRequest
+  metadata: Record<string, Json>
+  multitask_strategy: MultitaskStrategy
+  /** Seconds until the run may start. */
+  after_seconds: number
+}
+
+/** A run as clients see it. Dates are ISO 8601. */
+export interface Run {
+  run_id: string
+  thread_id: string
+  assistant_id: string
+  status: RunStatus
+  metadata: Record<string, Json>
+  kwargs: RunRequest
+  multitask_strategy: MultitaskStrategy
+  error: RunError | null
+  attempt: number
+  created_at: string
+  updated_at: string
+}
+
+/** A run with the right to execute it: every write of it names the token. */
+export interface ClaimedRun extends Run {
+  tenant_id: string
+  worker_id: string
+  /** The fencing token: rises with each claim, so that an earlier holder's writes match nothing. */
+  lease_token: string
+  /** Set where a cancel arrived while no worker held the run. */
+  cancel_action: CancelAction | null
+  /** Rises at each takeover; 1 for the first worker. */
+  attempt: number
+}
+
+export interface RunError {
+  /** The error's class, as the protocol's `error` event has it. */
+  error: string
+  message: string
+}

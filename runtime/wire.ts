@@ -1,0 +1,121 @@
+import type { NewEvent } from './event.ts'
+import { encode } from './json.ts'
+import type { RunRequest, StreamMode } from './run.ts'
+
+/** LangGraph's own stream modes that the client's modes need. */
+export type GraphMode = 'values' | 'updates' | 'messages' | 'custom' | 'tasks' | 'checkpoints' | 'debug'
+
+export interface Wire {
+  /** What to ask the graph for. */
+  modes: GraphMode[]
+  /** The events that a chunk becomes, for this client. */
+  translate(namespace: string[], mode: string, payload: unknown): NewEvent[]
+}
+
+/** Turns LangGraph's chunks into the Agent Server protocol's events. */
+export function createWire(request: Pick<RunRequest, 'stream_mode' | 'stream_subgraphs'>): Wire {
+  const wanted = new Set<StreamMode>(request.stream_mode)
+  const messages = createMessageEvents()
+  return {
+    modes: graphModes(wanted),
+    translate(namespace, mode, payload) {
+      if (namespace.length > 0 && !request.stream_subgraphs && mode !== 'messages' && mode !== 'custom') return []
+      const suffix = namespace.length > 0 && request.stream_subgraphs ? `|${namespace.join('|')}` : ''
+      const event = (name: string, data: unknown): NewEvent => ({ event: `${name}${suffix}`, data: encode(data) })
+      switch (mode) {
+        case 'values':
+          return [
+            ...(wanted.has('values') ? [event('values', payload)] : []),
+            ...(wanted.has('messages') ? messages.complete(payload).map((data) => event('messages/complete', data)) : []),
+          ]
+        case 'messages':
+          return [
+            ...(wanted.has('messages-tuple') ? [event('messages', payload)] : []),
+            ...(wanted.has('messages') ? messages.partial(payload).map(([name, data]) => event(name, data)) : []),
+          ]
+        case 'checkpoints':
+          return wanted.has('checkpoints') ? [event('checkpoints', publicCheckpoint(payload))] : []
+        case 'debug':
+          return wanted.has('debug') ? [event('debug', publicDebug(payload))] : []
+        case 'updates':
+        case 'custom':
+        case 'tasks':
+          return wanted.has(mode) ? [event(mode, payload)] : []
+        default:
+          return []
+      }
+    },
+  }
+}
+
+function graphModes(wanted: Set<StreamMode>): GraphMode[] {
+  const modes = new Set<GraphMode>(['updates'])
+  for (const mode of wanted) {
+    if (mode === 'messages-tuple') modes.add('messages')
+    else if (mode === 'messages') modes.add('messages').add('values')
+    else modes.add(mode)
+  }
+  return [...modes]
+}
+
+interface Chunk {
+  id?: string
+  concat?(other: Chunk): Chunk
+}
+
+/** The protocol's `messages` mode: each message as it grows, and once more when the state has it. */
+function createMessageEvents() {
+  const growing = new Map<string, Chunk>()
+  const completed = new Set<string>()
+  return {
+    partial(payload: unknown): [string, unknown][] {
+      const [chunk, metadata] = payload as [Chunk, unknown]
+      // Only chunks grow; a whole message that a node returns comes with the state.
+      if (chunk.id === undefined || typeof chunk.concat !== 'function') return []
+      const before = growing.get(chunk.id)
+      const message = before?.concat?.(chunk) ?? chunk
+      growing.set(chunk.id, message)
+      const partial: [string, unknown] = ['messages/partial', [message]]
+      return before === undefined ? [['messages/metadata', { [chunk.id]: { metadata } }], partial] : [partial]
+    },
+    complete(values: unknown): unknown[][] {
+      const list = typeof values === 'object' && values !== null && 'messages' in values ? values.messages : []
+      const fresh = (Array.isArray(list) ? (list as Chunk[]) : []).filter(({ id }) => id !== undefined && !completed.has(id))
+      for (const { id } of fresh) {
+        completed.add(id ?? '')
+        growing.delete(id ?? '')
+      }
+      return fresh.length > 0 ? [fresh] : []
+    },
+  }
+}
+
+interface CheckpointChunk {
+  config?: { configurable?: Record<string, unknown> }
+  parentConfig?: { configurable?: Record<string, unknown> }
+  tasks?: { state?: { configurable?: Record<string, unknown> } }[]
+  [key: string]: unknown
+}
+
+/** LangGraph's chunk carries the whole config, services and internals included; clients get where the checkpoint is. */
+function publicCheckpoint(payload: unknown): unknown {
+  const { config, parentConfig, tasks, values, metadata, next } = payload as CheckpointChunk
+  return {
+    values,
+    metadata,
+    next,
+    tasks: tasks?.map(({ state, ...task }) => ({ ...task, ...(state ? { checkpoint: place(state) } : {}) })),
+    checkpoint: place(config),
+    parent_checkpoint: parentConfig ? place(parentConfig) : null,
+  }
+}
+
+function place(config: { configurable?: Record<string, unknown> } | undefined): unknown {
+  const { thread_id, checkpoint_ns, checkpoint_id } = config?.configurable ?? {}
+  return { thread_id, checkpoint_ns: checkpoint_ns ?? '', ...(checkpoint_id === undefined ? {} : { checkpoint_id }) }
+}
+
+function publicDebug(payload: unknown): unknown {
+  const debug = payload as { type: string; payload: unknown; [key: string]: unknown }
+  return debug.type === 'checkpoint' ? { ...debug, payload: publicCheckpoint(debug.payload) } : debug
+}

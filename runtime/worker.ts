@@ -1,0 +1,94 @@
+import { execute, type ExecutorPorts, HandedOver } from './execute.ts'
+import { newId } from './ids.ts'
+import { LeaseLost } from './lease.ts'
+import { topics } from './ports.ts'
+import type { ClaimedRun } from './run.ts'
+
+/** How often a worker looks for runs, should a signal have been lost, and for those of dead workers. */
+const POLL_MS = 1_000
+
+export interface Worker {
+  /** Stops claiming, gives the running runs `graceMs` to end, then hands them over. */
+  close(graceMs: number): Promise<void>
+  readonly running: number
+}
+
+/** Claims runs and executes up to `slots` at a time, while the lease of `leaseMs` is kept alive. */
+export async function startWorker(
+  ports: ExecutorPorts,
+  { slots, leaseMs }: { slots: number; leaseMs: number },
+): Promise<Worker> {
+  const id = newId()
+  const closing = new AbortController()
+  const active = new Map<string, { abort: AbortController; done: Promise<void> }>()
+  const watch = ports.signals.watch(topics.queue)
+
+  await ports.queue.heartbeat(id, leaseMs)
+  const heart = startHeart(() => ports.queue.heartbeat(id, leaseMs), leaseMs, () => {
+    for (const [runId, { abort }] of active) abort.abort(new LeaseLost(runId))
+  })
+
+  const start = (run: ClaimedRun) => {
+    const abort = new AbortController()
+    const done = execute(run, abort.signal, ports).finally(() => active.delete(run.run_id))
+    active.set(run.run_id, { abort, done })
+  }
+  const claim = async () => {
+    while (!closing.signal.aborted) {
+      let claimed: ClaimedRun[] = []
+      try {
+        claimed = await ports.queue.claim(id, slots - active.size)
+      } catch (error) {
+        ports.log.error('The queue cannot be read; trying again', { cause: String(error) })
+      }
+      claimed.forEach(start)
+      if (active.size >= slots) await Promise.race([...active.values()].map(({ done }) => done))
+      else if (claimed.length === 0) await watch.changed({ timeoutMs: POLL_MS, signal: closing.signal })
+    }
+  }
+  const claiming = claim()
+
+  return {
+    get running() {
+      return active.size
+    },
+    async close(graceMs) {
+      closing.abort()
+      await claiming
+      watch.close()
+      await endWithin(graceMs, active)
+      heart.stop()
+      await ports.queue.leave(id).catch(() => {})
+    },
+  }
+}
+
+async function endWithin(graceMs: number, active: Map<string, { abort: AbortController; done: Promise<void> }>): Promise<void> {
+  const timer = setTimeout(() => {
+    for (const { abort } of active.values()) abort.abort(new HandedOver('The server is stopping.'))
+  }, graceMs)
+  await Promise.all([...active.values()].map(({ done }) => done))
+  clearTimeout(timer)
+}
+
+/** Beats three times a lease. When no beat succeeded for a whole lease, `lost` is called: others may have the runs. */
+function startHeart(beat: () => Promise<void>, leaseMs: number, lost: () => void): { stop(): void } {
+  let lastBeat = performance.now()
+  let beating = false
+  const timer = setInterval(() => {
+    if (performance.now() - lastBeat > leaseMs) lost()
+    if (beating) return
+    beating = true
+    const started = performance.now()
+    beat().then(
+      () => {
+        lastBeat = started
+        beating = false
+      },
+      () => {
+        beating = false
+      },
+    )
+  }, leaseMs / 3)
+  return { stop: () => clearInterval(timer) }
+}

@@ -1,0 +1,54 @@
+import type { RunEvent } from '../runtime/event.ts'
+import type { EventLog } from '../runtime/ports.ts'
+import { topics } from '../runtime/ports.ts'
+import type { Database } from './database.ts'
+
+// One statement, so that no takeover fits between the check and the write. `for share` makes a takeover wait for
+// the commit, and this statement wait for a takeover that is under way: then the token no longer matches.
+const APPEND = `
+  with fence as (
+    select 1 from runs
+    where thread_id = $1 and run_id = $2 and lease_token = $3 and status = 'running'
+    for share
+  ), added as (
+    insert into events (thread_id, run_id, seq, event, data)
+    select $1, $2, $4 + ordinality - 1, event, data
+    from unnest($5::text[], $6::text[]) with ordinality as batch (event, data, ordinality)
+    where exists (select 1 from fence)
+  )
+  select pg_notify('holdpoint', $7) from fence`
+
+const READ = `
+  select seq, event, data from events
+  where thread_id = $1 and run_id = $2 and seq > $3
+  order by seq limit $4`
+
+const LAST = `
+  select seq, event, data from events
+  where thread_id = $1 and run_id = $2
+  order by seq desc limit 1`
+
+export function createEventLog(db: Database): EventLog {
+  return {
+    async append(run, from, events) {
+      const { rows } = await db.query(APPEND, [
+        run.thread_id,
+        run.run_id,
+        run.lease_token,
+        from,
+        events.map(({ event }) => event),
+        events.map(({ data }) => data),
+        topics.run(run.run_id),
+      ])
+      return rows.length > 0
+    },
+    async read(threadId, runId, after, limit) {
+      const { rows } = await db.query<RunEvent & Record<string, unknown>>(READ, [threadId, runId, after, limit])
+      return rows
+    },
+    async last(threadId, runId) {
+      const { rows } = await db.query<RunEvent & Record<string, unknown>>(LAST, [threadId, runId])
+      return rows[0]
+    },
+  }
+}

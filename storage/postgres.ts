@@ -1,0 +1,93 @@
+import pg from 'pg'
+import { type Database, inTransaction } from './database.ts'
+
+const RECONNECT_MS = 500
+
+/** Connects to the server, or throws with what to do about it. `close()` ends every connection. */
+export async function openPostgres(
+  connectionString: string,
+  options: { poolSize: number; connectTimeoutMs: number },
+): Promise<Database> {
+  const pool = new pg.Pool({
+    connectionString,
+    max: options.poolSize,
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    application_name: 'holdpoint',
+  })
+  // An idle connection that breaks is replaced by the pool; without a listener its error would end the process.
+  pool.on('error', () => {})
+  let version: string
+  try {
+    const { rows } = await pool.query<{ server_version: string }>('show server_version')
+    version = rows[0]?.server_version ?? ''
+  } catch (cause) {
+    await pool.end()
+    const reason = cause instanceof Error ? cause.message || String((cause as { code?: string }).code) : String(cause)
+    throw new Error(`Cannot reach the database at ${place(connectionString)} (${reason}). Start it, or correct DATABASE_URL.`, {
+      cause,
+    })
+  }
+  if (Number.parseInt(version, 10) < 15) {
+    await pool.end()
+    throw new Error(`PostgreSQL ${version} is too old: Holdpoint needs 15 or newer. Upgrade it, or correct DATABASE_URL.`)
+  }
+  const listeners: { close(): Promise<void> }[] = []
+  return {
+    description: `PostgreSQL ${version.split(' ')[0]} at ${place(connectionString)}`,
+    embedded: false,
+    pool,
+    query: (text, values) => pool.query(text, values),
+    transaction: (work) => inTransaction(pool, work),
+    async listen(channel, onMessage, onGap) {
+      listeners.push(await listenOn(connectionString, channel, onMessage, onGap))
+    },
+    async close() {
+      await Promise.all(listeners.map((listener) => listener.close()))
+      await pool.end()
+    },
+  }
+}
+
+/** Host, port and database, without the password. */
+function place(connectionString: string): string {
+  if (!URL.canParse(connectionString)) return 'DATABASE_URL'
+  const url = new URL(connectionString)
+  return `${url.hostname || 'localhost'}:${url.port || '5432'}${url.pathname}`
+}
+
+/** A connection of its own that listens, and comes back when it breaks. */
+async function listenOn(
+  connectionString: string,
+  channel: string,
+  onMessage: (payload: string) => void,
+  onGap: () => void,
+): Promise<{ close(): Promise<void> }> {
+  let closed = false
+  let client: pg.Client | undefined
+  let retry: NodeJS.Timeout | undefined
+
+  const connect = async () => {
+    const next = new pg.Client({ connectionString, application_name: 'holdpoint listen', keepAlive: true })
+    client = next
+    next.on('notification', (message) => onMessage(message.payload ?? ''))
+    next.on('error', () => {})
+    next.on('end', again)
+    await next.connect()
+    await next.query(`listen ${pg.escapeIdentifier(channel)}`)
+  }
+  const again = () => {
+    if (closed) return
+    clearTimeout(retry)
+    retry = setTimeout(() => {
+      connect().then(onGap, again)
+    }, RECONNECT_MS)
+  }
+  await connect()
+  return {
+    async close() {
+      closed = true
+      clearTimeout(retry)
+      await client?.end().catch(() => {})
+    },
+  }
+}

@@ -1,0 +1,94 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test as base, expect } from 'vitest'
+import { WORKSPACES, type Workspaces } from '../../../runtime/workspaces.ts'
+import type { ToolCallContext } from '../../../tools/define.ts'
+import { listFiles } from '../../../tools/list-files.ts'
+import { decodePiece, readFile } from '../../../tools/read-file.ts'
+import { createWorkspaces } from '../../../tools/workspace.ts'
+import { writeFile } from '../../../tools/write-file.ts'
+import { callWith, THREAD } from './call-context.ts'
+
+const test = base.extend<{ workspaces: Workspaces; call: ToolCallContext }>({
+  workspaces: async ({}, use) => {
+    const root = await mkdtemp(join(tmpdir(), 'tools-'))
+    await use(createWorkspaces(root))
+    await rm(root, { recursive: true })
+  },
+  call: async ({ workspaces }, use) => use(callWith(WORKSPACES, workspaces)),
+})
+
+interface Piece {
+  encoding: string
+  content: string
+  size: number
+  next_offset: number | null
+}
+
+test('a file is written, listed and read', async ({ call }) => {
+  expect(await writeFile.run({ path: 'a/b.txt', content: 'hällo' }, call)).toEqual({
+    path: 'a/b.txt',
+    size: 6,
+  })
+  expect(await listFiles.run({}, call)).toEqual({ files: [{ path: 'a/b.txt', size: 6 }] })
+  expect(await listFiles.run({ path: 'a' }, call)).toEqual({ files: [{ path: 'a/b.txt', size: 6 }] })
+  expect(await readFile.run({ path: 'a/b.txt' }, call)).toEqual({
+    path: 'a/b.txt',
+    encoding: 'utf8',
+    content: 'hällo',
+    size: 6,
+    next_offset: null,
+  })
+})
+
+test('following next_offset gives the whole text and never cuts a character', async ({ call }) => {
+  const text = 'aä€😀'.repeat(7)
+  await writeFile.run({ path: 't', content: text }, call)
+  for (const limit of [4, 5, 6, 7, 100]) {
+    let whole = ''
+    for (let offset: number | null = 0; offset !== null;) {
+      const piece = (await readFile.run({ path: 't', offset, limit }, call)) as Piece
+      expect(piece.encoding).toBe('utf8')
+      whole += piece.content
+      offset = piece.next_offset
+    }
+    expect(whole).toBe(text)
+  }
+})
+
+test('bytes that are no text come in base64', async ({ workspaces, call }) => {
+  const bytes = Buffer.from([0xff, 0xfe, 0x00, 0x80])
+  await workspaces.write(THREAD, 'b', bytes)
+  const piece = (await readFile.run({ path: 'b' }, call)) as Piece
+  expect(piece).toMatchObject({ encoding: 'base64', content: bytes.toString('base64'), next_offset: null })
+})
+
+test('a text with NUL is binary, because it could not be stored as text', () => {
+  expect(decodePiece(Buffer.from('a\0b'), false)).toMatchObject({ encoding: 'base64' })
+})
+
+test('an offset inside a character leaves its rest out', () => {
+  expect(decodePiece(Buffer.from('ä!').subarray(1), false)).toEqual({
+    encoding: 'utf8',
+    content: '!',
+    bytes: 2,
+  })
+})
+
+test('what the workspace refuses reaches the model as INVALID_ARGS with the reason', async ({ call }) => {
+  const refused = expect.objectContaining({ name: 'ToolError', code: 'INVALID_ARGS' })
+  await expect(readFile.run({ path: 'nope' }, call)).rejects.toEqual(refused)
+  await expect(readFile.run({ path: '../x' }, call)).rejects.toEqual(refused)
+  await expect(listFiles.run({ path: '/etc' }, call)).rejects.toEqual(refused)
+  await expect(writeFile.run({ path: 'a/../b', content: '' }, call)).rejects.toThrow(
+    /relative to the workspace/,
+  )
+})
+
+test('arguments over the limits and unknown keys do not parse', () => {
+  expect(readFile.schema.safeParse({ path: 'a', limit: 70_000 }).success).toBe(false)
+  expect(readFile.schema.safeParse({ path: 'a', limit: 3 }).success).toBe(false)
+  expect(readFile.schema.safeParse({ path: 'a', encoding: 'x' }).success).toBe(false)
+  expect(writeFile.schema.safeParse({ path: 'a', content: 'x'.repeat(1_000_001) }).success).toBe(false)
+})

@@ -1,0 +1,82 @@
+import { approvalId, argsHash, type CallKey } from '../runtime/call.ts'
+import { toJson, type Json } from '../runtime/json.ts'
+import type { Risk, Tool } from './define.ts'
+
+/** How many people have to approve a call of this risk. */
+const APPROVERS: Record<Risk, number> = { low: 0, medium: 1, high: 2, critical: 2 }
+
+/** What is to happen with one call of a message. Written into the state once, never computed again on resume. */
+export interface Verdict {
+  call_id: string
+  message_id: string
+  tool: string
+  action: 'allow' | 'hold' | 'deny' | 'invalid'
+  /** For the approver with `hold`, for the model with `deny` and `invalid`. */
+  reason: string
+  risk: Risk
+  /** After the tool's schema; empty with `deny` and `invalid`. */
+  args: Record<string, Json>
+  args_hash: string
+  approval_id: string
+}
+
+export interface Call {
+  key: CallKey
+  tool: string
+  args: unknown
+}
+
+/** Arguments as the schema reads them (defaults filled in), or why it does not. */
+export function parseArgs(
+  tool: Tool,
+  args: unknown,
+): { ok: true; args: Record<string, Json> } | { ok: false; reason: string } {
+  const parsed = tool.schema.safeParse(args)
+  if (parsed.success) return { ok: true, args: toJson(parsed.data) as Record<string, Json> }
+  const issues = parsed.error.issues
+    .slice(0, 5)
+    .map(({ path, message }) => `${path.join('.') || 'arguments'}: ${message}`)
+  return { ok: false, reason: issues.join('; ') }
+}
+
+/** Judges a call by the agent's allowlist, the tool's schema and its risk. */
+export function judge(allowed: Tool[], call: Call): Verdict {
+  const base = { call_id: call.key.callId, message_id: call.key.messageId, tool: call.tool }
+  const closed = { ...base, args: {}, args_hash: '', approval_id: '' }
+  const tool = allowed.find(({ name }) => name === call.tool)
+  if (tool === undefined) {
+    const names = allowed.map(({ name }) => name).join(', ')
+    return {
+      ...closed,
+      action: 'deny',
+      risk: 'critical',
+      reason: `This agent has no tool "${call.tool}". It has: ${names}.`,
+    }
+  }
+  const parsed = parseArgs(tool, call.args)
+  if (!parsed.ok) return { ...closed, action: 'invalid', risk: 'low', reason: parsed.reason }
+  const risk = riskOf(tool, parsed.args)
+  const hash = argsHash(parsed.args)
+  const approvers = APPROVERS[risk]
+  return {
+    ...base,
+    args: parsed.args,
+    args_hash: hash,
+    approval_id: approvalId(call.key, hash),
+    risk,
+    action: approvers === 0 ? 'allow' : 'hold',
+    reason:
+      approvers === 0
+        ? `${call.tool} has ${risk} risk.`
+        : `${call.tool} has ${risk} risk: a person has to approve it before it runs.`,
+  }
+}
+
+export function riskOf(tool: Tool, args: Record<string, Json>): Risk {
+  return typeof tool.risk === 'function' ? tool.risk(args) : tool.risk
+}
+
+/** Whether a call of this risk needs a person's release. */
+export function needsRelease(risk: Risk): boolean {
+  return APPROVERS[risk] > 0
+}

@@ -1,0 +1,48 @@
+import { argsHash } from '../runtime/call.ts'
+import { RuntimeError } from '../runtime/errors.ts'
+import type { CheckArgs } from '../runtime/resume.ts'
+import type { Tool } from './define.ts'
+import { httpFetch } from './http-fetch.ts'
+import { listFiles } from './list-files.ts'
+import { parseArgs } from './policy.ts'
+import { readFile } from './read-file.ts'
+import { runJavascript } from './run-javascript.ts'
+import { sendEmail } from './send-email.ts'
+import { writeFile } from './write-file.ts'
+
+/** Every tool that Holdpoint brings. An agent has none of them until its graph names it. */
+export const TOOLS = [
+  runJavascript,
+  listFiles,
+  readFile,
+  writeFile,
+  httpFetch,
+  sendEmail,
+] as unknown as Tool[]
+
+/** The tools of these names, in this order: an agent's allowlist. */
+export function toolsNamed(...names: string[]): Tool[] {
+  return names.map((name) => {
+    const tool = TOOLS.find((one) => one.name === name)
+    if (tool === undefined)
+      throw new Error(`There is no tool "${name}". There are: ${TOOLS.map((one) => one.name).join(', ')}.`)
+    return tool
+  })
+}
+
+/** Reads a person's edited arguments with the tool's own schema. */
+export const checkArgs: CheckArgs = (name, args) => {
+  const tool = TOOLS.find((one) => one.name === name)
+  if (tool === undefined)
+    throw new RuntimeError(
+      'invalid_decision',
+      `Tool "${name}" is not known here, so its arguments cannot be checked. Reject the call.`,
+    )
+  const parsed = parseArgs(tool, args)
+  if (!parsed.ok)
+    throw new RuntimeError(
+      'invalid_decision',
+      `${name} does not take these arguments: ${parsed.reason}. The approval still waits.`,
+    )
+  return { args: parsed.args, hash: argsHash(parsed.args) }
+}

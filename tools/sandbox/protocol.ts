@@ -1,0 +1,36 @@
+import { z } from 'zod'
+import type { Limits } from './sandbox.ts'
+
+/** To the child: code to run, or the answer to one of its calls. */
+export type HostFrame =
+  | { type: 'run'; code: string; limits: Limits }
+  | { type: 'reply'; id: number; ok: boolean; text: string }
+
+const text = z.string()
+const count = z.int().nonnegative()
+
+/** From the child, which is taken for an enemy: the guest may have broken out of its interpreter. */
+const guestFrame = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('ready') }),
+  z.strictObject({ type: z.literal('call'), id: count, name: text.max(40), args: z.array(text).max(2) }),
+  z.strictObject({ type: z.literal('print'), stream: z.enum(['stdout', 'stderr']), text }),
+  z.strictObject({
+    type: z.literal('done'),
+    status: z.enum(['ok', 'guest_error', 'timeout', 'memory', 'output_limit', 'crashed']),
+    /** JSON, parsed on its own and under its own limits (untrusted-json.ts). */
+    value: text.optional(),
+    message: text.max(5_000).optional(),
+    line: count.optional(),
+    memoryBytes: count,
+    /** Of the child since it started. */
+    cpuMs: count,
+  }),
+])
+
+export type GuestFrame = z.output<typeof guestFrame>
+export type DoneFrame = Extract<GuestFrame, { type: 'done' }>
+
+/** Throws on whatever is not a frame of ours. */
+export function parseGuestFrame(json: string): GuestFrame {
+  return guestFrame.parse(JSON.parse(json))
+}

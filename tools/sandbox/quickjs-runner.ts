@@ -1,0 +1,89 @@
+// The program that runs in the disposable child (runner-process.ts): frames in on stdin, frames out on stdout.
+import { readFileSync, writeSync } from 'node:fs'
+import { encodeFrame, frameReader, MAX_FRAME_BYTES } from './frames.ts'
+import type { GuestFrame, HostFrame } from './protocol.ts'
+import { runGuest, type GuestLimits, type Outside } from './quickjs-guest.ts'
+import type { Limits } from './sandbox.ts'
+
+/** The guest may print on for this long before what it said is sent. */
+const FLUSH_MS = 20
+const FLUSH_CHARS = 4_096
+const WARM_UP: GuestLimits = { wallMs: 5_000, memoryBytes: 32 * 1024 * 1024, resultBytes: 1_024 }
+
+await main(process.argv[2] ?? '')
+
+async function main(wasmPath: string): Promise<void> {
+  const wasm = await WebAssembly.compile(readFileSync(wasmPath))
+  // The first instance is slow because everything is compiled lazily: let it be one that nobody waits for.
+  await runGuest(wasm, 'console.log(await 1)', WARM_UP, { print() {}, call: async () => '' })
+
+  const calls = new Map<number, { resolve(text: string): void; reject(error: Error): void }>()
+  let ids = 0
+
+  function call(name: string, args: string[]): Promise<string> {
+    const id = ++ids
+    const frame = encodeFrame({ type: 'call', id, name, args } satisfies GuestFrame)
+    if (frame.length > MAX_FRAME_BYTES)
+      return Promise.reject(new Error('The content is too large for one call.'))
+    writeAll(frame)
+    return new Promise((resolve, reject) => calls.set(id, { resolve, reject }))
+  }
+
+  async function run(code: string, limits: Limits): Promise<void> {
+    const output = createOutput(limits)
+    const outside: Outside = { print: output.print, call: (name, args) => (output.flush(), call(name, args)) }
+    const result = await runGuest(wasm, code, limits, outside)
+    output.flush()
+    const { user, system } = process.cpuUsage()
+    send({ type: 'done', ...result, cpuMs: Math.round((user + system) / 1000) })
+  }
+
+  function receive(json: string): void {
+    const frame = JSON.parse(json) as HostFrame
+    if (frame.type === 'run') return void run(frame.code, frame.limits)
+    const waiting = calls.get(frame.id)
+    calls.delete(frame.id)
+    if (frame.ok) waiting?.resolve(frame.text)
+    else waiting?.reject(new Error(frame.text))
+  }
+
+  // The end of stdin is the end of the parent.
+  process.stdin.on('end', () => process.exit())
+  process.stdin.on('data', frameReader(2 * MAX_FRAME_BYTES, receive))
+  send({ type: 'ready' })
+}
+
+/** Sends what is printed in pieces, so that it survives a kill, and drops what is over the limit. */
+function createOutput(limits: Limits) {
+  const left = { stdout: limits.stdoutBytes + 1, stderr: limits.stderrBytes + 1 }
+  const held = { stdout: '', stderr: '' }
+  let flushedAt = 0
+
+  function flush(): void {
+    for (const stream of ['stdout', 'stderr'] as const) {
+      if (held[stream] !== '') send({ type: 'print', stream, text: held[stream] })
+      held[stream] = ''
+    }
+    flushedAt = performance.now()
+  }
+
+  function print(stream: 'stdout' | 'stderr', text: string): void {
+    if (left[stream] <= 0) return
+    // One character over the limit tells the host that there was more.
+    const kept = text.slice(0, left[stream])
+    left[stream] -= kept.length
+    held[stream] += kept
+    if (held[stream].length > FLUSH_CHARS || performance.now() - flushedAt > FLUSH_MS) flush()
+  }
+
+  return { flush, print }
+}
+
+function send(frame: GuestFrame): void {
+  writeAll(encodeFrame(frame))
+}
+
+/** Synchronous: the guest may block this process in the next moment. */
+function writeAll(bytes: Buffer): void {
+  for (let at = 0; at < bytes.length;) at += writeSync(1, bytes, at)
+}

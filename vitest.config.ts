@@ -1,0 +1,31 @@
+import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    globalSetup: ['test/support/services.ts'],
+    // Integration tests start servers of their own: more files at a time only make them wait for each other.
+    maxWorkers: 2,
+    projects: [
+      project('unit', 5_000),
+      project('contract', 20_000),
+      project('integration', 30_000),
+      project('browser', 60_000),
+    ],
+  },
+})
+
+/** Milliseconds are for one test; hooks may boot a server or create a database, and get 30 s at least. */
+function project(name: string, testTimeout: number): TestProjectInlineConfiguration {
+  return {
+    test: {
+      name,
+      include: [`test/${name}/**/*.test.ts`],
+      environment: 'node',
+      pool: 'forks',
+      testTimeout,
+      hookTimeout: Math.max(30_000, testTimeout),
+      restoreMocks: true,
+      unstubEnvs: true,
+    },
+  }
+}
