@@ -1,0 +1,169 @@
+import { createRequire } from 'node:module'
+import { join, resolve } from 'node:path'
+import { serve, type ServerType } from '@hono/node-server'
+import { chatModel } from '../models/chat.ts'
+import { createGateway, MODEL } from '../models/gateway.ts'
+import { startRehearsal } from '../models/rehearsal.ts'
+import type { Clock, Log } from '../runtime/ports.ts'
+import { Services } from '../runtime/services.ts'
+import { startSweeper } from '../runtime/sweeper.ts'
+import { startWorker } from '../runtime/worker.ts'
+import { WORKSPACES } from '../runtime/workspaces.ts'
+import { openStorage } from '../storage/open.ts'
+import { HTTP_ACCESS } from '../tools/http-guard.ts'
+import { MAILER, outboxMailer, smtpMailer } from '../tools/mailer.ts'
+import { checkArgs } from '../tools/registry.ts'
+import { createChildSandbox } from '../tools/sandbox/child.ts'
+import { SANDBOX } from '../tools/sandbox/sandbox.ts'
+import { createWorkspaces } from '../tools/workspace.ts'
+import { createApp } from './app.ts'
+import { type Config, loadConfig } from './config.ts'
+import { loadGraphs } from './graphs.ts'
+import { createLog } from './log.ts'
+
+/** Connections to PostgreSQL, beside the one that listens. */
+const POOL_SIZE = 10
+/** Short enough that a wrong address is told within the five seconds that a person waits. */
+const CONNECT_TIMEOUT_MS = 3_000
+/** How long runs may go on after SIGTERM before they are handed over. */
+const GRACE_MS = 5_000
+
+export interface Server {
+  url: string
+  close(): Promise<void>
+}
+
+/** Opens everything, in order; what is open is closed again, in the other order, when something fails or at the end. */
+export async function startServer(config: Config, { log, clock }: { log: Log; clock: Clock }): Promise<Server> {
+  const closers: (() => Promise<void> | void)[] = []
+  const close = async () => {
+    for (const closer of closers.splice(0).reverse()) await closer()
+  }
+  try {
+    const dataDir = resolve(config.dataDir)
+    const storage = await openStorage({ ...config, dataDir, poolSize: POOL_SIZE, connectTimeoutMs: CONNECT_TIMEOUT_MS })
+    closers.push(storage.close)
+    const graphs = await loadGraphs(config.configFile)
+    await storage.assistants.ensureSystem(graphs.ids())
+
+    const { model, close: closeModel } = await openModel(config)
+    closers.push(closeModel)
+    const workspaces = createWorkspaces(join(dataDir, 'workspaces'))
+    const sandbox = createChildSandbox({ workspaces })
+    closers.push(() => sandbox.close())
+    const services = new Services()
+      .with(MODEL, model)
+      .with(WORKSPACES, workspaces)
+      .with(SANDBOX, sandbox)
+      .with(MAILER, config.smtpUrl === undefined ? outboxMailer(join(dataDir, 'outbox')) : smtpMailer(config.smtpUrl))
+      .with(HTTP_ACCESS, { hosts: config.httpHosts })
+
+    const app = createApp({
+      ...storage,
+      graphs,
+      workspaces,
+      checkArgs,
+      log,
+      version: versionOf('../package.json'),
+      langgraphVersion: versionOf('@langchain/langgraph/package.json'),
+      origins: config.corsOrigins,
+      host: config.host,
+    })
+    const { server, port } = await listen(app.fetch, config)
+    closers.push(() => stopListening(server))
+    if (config.workers > 0) {
+      const worker = await startWorker(
+        { ...storage, graphs, services, log },
+        { slots: config.workers, leaseMs: config.leaseMs },
+      )
+      closers.push(() => worker.close(GRACE_MS))
+      const sweeper = startSweeper(storage, clock, log)
+      closers.push(() => sweeper.close())
+    }
+    const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`
+    await greet(url, config, storage)
+    return { url, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function openModel(config: Config) {
+  if (config.models.length > 0) {
+    const models = config.models.map((model) =>
+      chatModel({
+        model,
+        ...(config.openaiApiKey === undefined ? { apiKey: 'none' } : { apiKey: config.openaiApiKey }),
+        ...(config.openaiBaseUrl === undefined ? {} : { baseUrl: config.openaiBaseUrl }),
+      }),
+    )
+    return { model: createGateway(models), close: () => {} }
+  }
+  const rehearsal = await startRehearsal({})
+  const model = createGateway([chatModel({ model: 'rehearsal', apiKey: 'rehearsal', baseUrl: rehearsal.url })])
+  return { model, close: rehearsal.close }
+}
+
+function versionOf(path: string): string {
+  return (createRequire(import.meta.url)(path) as { version: string }).version
+}
+
+function listen(fetch: (request: Request) => Response | Promise<Response>, { port, host }: Config) {
+  return new Promise<{ server: ServerType; port: number }>((done, fail) => {
+    const server = serve({ fetch, port, hostname: host }, (info) => done({ server, port: info.port }))
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const reason = cause.code === 'EADDRINUSE' ? 'is in use' : `cannot be listened on (${cause.code})`
+      fail(new Error(`Port ${port} on ${host} ${reason}. Stop what uses it, or set PORT.`, { cause }))
+    })
+  })
+}
+
+/** Takes no new requests. Streams that are open are cut: their readers come back with Last-Event-ID. */
+function stopListening(server: ServerType): Promise<void> {
+  return new Promise((done) => {
+    server.close(() => done())
+    if ('closeAllConnections' in server) server.closeAllConnections()
+  })
+}
+
+async function greet(url: string, config: Config, { description, holds }: { description: string; holds: { countPending(): Promise<number> } }) {
+  const waiting = await holds.countPending()
+  const model = config.models.length > 0 ? config.models.join(', then ') : 'rehearsal: rules, no intelligence. Set OPENAI_API_KEY for a real one'
+  process.stdout.write(
+    [
+      `Holdpoint listens on ${url}`,
+      `  database   ${description}`,
+      `  model      ${model}`,
+      `  approvals  ${waiting === 0 ? 'none wait' : `${waiting} wait`}: ${url}/console`,
+      `  reference  ${url}/docs`,
+      '',
+    ].join('\n'),
+  )
+}
+
+async function main(): Promise<void> {
+  const log = createLog()
+  const server = await startServer(loadConfig(process.env), { log, clock: () => new Date() })
+  const stop = () => {
+    // Asked twice, it goes at once: leases end by themselves, and another worker goes on.
+    process.once('SIGTERM', () => process.exit(1))
+    process.once('SIGINT', () => process.exit(1))
+    server.close().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log.error('The server did not stop cleanly', { cause: String(error) })
+        process.exit(1)
+      },
+    )
+  }
+  process.once('SIGTERM', stop)
+  process.once('SIGINT', stop)
+}
+
+if (import.meta.main) {
+  main().catch((error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    process.exit(1)
+  })
+}
