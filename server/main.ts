@@ -33,8 +33,15 @@ export interface Server {
   close(): Promise<void>
 }
 
+export interface ServerOptions {
+  log: Log
+  clock: Clock
+  /** Takes the lines that tell a person what is served where. */
+  greet: (lines: string) => void
+}
+
 /** Opens everything, in order; what is open is closed again, in the other order, when something fails or at the end. */
-export async function startServer(config: Config, { log, clock }: { log: Log; clock: Clock }): Promise<Server> {
+export async function startServer(config: Config, { log, clock, greet }: ServerOptions): Promise<Server> {
   const closers: (() => Promise<void> | void)[] = []
   const close = async () => {
     for (const closer of closers.splice(0).reverse()) await closer()
@@ -81,7 +88,7 @@ export async function startServer(config: Config, { log, clock }: { log: Log; cl
       closers.push(() => sweeper.close())
     }
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`
-    await greet(url, config, storage)
+    greet(greeting(url, config, storage.description, await storage.holds.countPending()))
     return { url, close }
   } catch (error) {
     await close()
@@ -127,24 +134,25 @@ function stopListening(server: ServerType): Promise<void> {
   })
 }
 
-async function greet(url: string, config: Config, { description, holds }: { description: string; holds: { countPending(): Promise<number> } }) {
-  const waiting = await holds.countPending()
-  const model = config.models.length > 0 ? config.models.join(', then ') : 'rehearsal: rules, no intelligence. Set OPENAI_API_KEY for a real one'
-  process.stdout.write(
-    [
-      `Holdpoint listens on ${url}`,
-      `  database   ${description}`,
-      `  model      ${model}`,
-      `  approvals  ${waiting === 0 ? 'none wait' : `${waiting} wait`}: ${url}/console`,
-      `  reference  ${url}/docs`,
-      '',
-    ].join('\n'),
-  )
+function greeting(url: string, config: Config, database: string, waiting: number): string {
+  const rehearsal = 'rehearsal: rules, no intelligence. Set OPENAI_API_KEY for a real one'
+  return [
+    `Holdpoint listens on ${url}`,
+    `  database   ${database}`,
+    `  model      ${config.models.length > 0 ? config.models.join(', then ') : rehearsal}`,
+    `  approvals  ${waiting === 0 ? 'none wait' : `${waiting} wait`}: ${url}/console`,
+    `  reference  ${url}/docs`,
+    '',
+  ].join('\n')
 }
 
 async function main(): Promise<void> {
   const log = createLog()
-  const server = await startServer(loadConfig(process.env), { log, clock: () => new Date() })
+  const server = await startServer(loadConfig(process.env), {
+    log,
+    clock: () => new Date(),
+    greet: (lines) => process.stdout.write(lines),
+  })
   const stop = () => {
     // Asked twice, it goes at once: leases end by themselves, and another worker goes on.
     process.once('SIGTERM', () => process.exit(1))
