@@ -33,7 +33,9 @@ export function planAndSolveGraph({
   maxModelCalls = 12,
 }: PlanAndSolveOptions = {}) {
   const given = model ? { model } : {}
-  const agent = reactGraph({ tools, maxModelCalls, prompt: () => prompt('step.v1'), ...given }).compile({ name: 'step' })
+  const agent = reactGraph({ tools, maxModelCalls, prompt: () => prompt('step.v1'), ...given }).compile({
+    name: 'step',
+  })
   const options = { tools, maxReplans, ...given }
   return new StateGraph(PlanState)
     .addNode('planner', plan(options))

@@ -50,7 +50,11 @@ export function reactGraph({
       ['hold', 'tools'],
     )
     .addEdge('hold', 'tools')
-    .addConditionalEdges('tools', ({ messages }) => (modelCalls(messages) < maxModelCalls ? 'model' : 'stop'), ['model', 'stop'])
+    .addConditionalEdges(
+      'tools',
+      ({ messages }) => (modelCalls(messages) < maxModelCalls ? 'model' : 'stop'),
+      ['model', 'stop'],
+    )
     .addEdge('stop', END)
 }
 

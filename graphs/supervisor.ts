@@ -26,7 +26,12 @@ const SPECIALISTS = {
 export function supervisorGraph({ model, maxHandoffs = 8, maxModelCalls = 12 }: SupervisorOptions = {}) {
   const given = model ? { model } : {}
   const agent = (name: keyof typeof SPECIALISTS, ...tools: string[]) =>
-    reactGraph({ tools: toolsNamed(...tools), maxModelCalls, prompt: () => prompt(`${name}.v1`), ...given }).compile({ name })
+    reactGraph({
+      tools: toolsNamed(...tools),
+      maxModelCalls,
+      prompt: () => prompt(`${name}.v1`),
+      ...given,
+    }).compile({ name })
   const researcher = agent('researcher', 'list_files', 'read_file', 'http_fetch')
   const analyst = agent('analyst', 'run_javascript', 'list_files', 'read_file', 'write_file')
   const operator = agent('operator', 'send_email', 'read_file')
@@ -38,7 +43,12 @@ export function supervisorGraph({ model, maxHandoffs = 8, maxModelCalls = 12 }: 
     .addNode('operator', specialist('operator', operator), { subgraphs: [operator] })
     .addEdge(START, 'begin')
     .addEdge('begin', 'supervisor')
-    .addConditionalEdges('supervisor', ({ next }) => (next === FINISH ? END : next), ['researcher', 'analyst', 'operator', END])
+    .addConditionalEdges('supervisor', ({ next }) => (next === FINISH ? END : next), [
+      'researcher',
+      'analyst',
+      'operator',
+      END,
+    ])
     .addEdge('researcher', 'supervisor')
     .addEdge('analyst', 'supervisor')
     .addEdge('operator', 'supervisor')

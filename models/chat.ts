@@ -44,7 +44,14 @@ class IdentifiedChat extends ChatOpenAICompletions {
     for await (const chunk of super._streamResponseChunks(messages, options)) {
       chunk.message = identifyChunk(chunk.message as AIMessageChunk, id, callIds)
       yield chunk
-      await runManager?.handleLLMNewToken(chunk.text, { prompt: 0, completion: 0 }, undefined, undefined, undefined, { chunk })
+      await runManager?.handleLLMNewToken(
+        chunk.text,
+        { prompt: 0, completion: 0 },
+        undefined,
+        undefined,
+        undefined,
+        { chunk },
+      )
     }
   }
 
@@ -55,7 +62,8 @@ class IdentifiedChat extends ChatOpenAICompletions {
   ): Promise<ChatResult> {
     const result = await super._generate(messages, options, runManager)
     for (const generation of result.generations) {
-      if (!(generation.message instanceof AIMessageChunk)) generation.message = identify(generation.message as AIMessage)
+      if (!(generation.message instanceof AIMessageChunk))
+        generation.message = identify(generation.message as AIMessage)
     }
     return result
   }

@@ -42,7 +42,12 @@ export function createGateway(models: ChatModel[]): ModelGateway {
         ...(tools === undefined || tools.length === 0 ? {} : { tools }),
         ...(format === undefined
           ? {}
-          : { response_format: { type: 'json_schema', json_schema: { name: format.name, schema: format.schema, strict: true } } }),
+          : {
+              response_format: {
+                type: 'json_schema',
+                json_schema: { name: format.name, schema: format.schema, strict: true },
+              },
+            }),
       }
       const errors: unknown[] = []
       for (const model of models) {

@@ -20,13 +20,17 @@ export function callTools({ tools }: { tools: Tool[] }) {
     if (message === undefined) return {}
     const messageId = message.id ?? ''
     const threadId = threadOf(config)
-    const answers = await inParallel(message.tool_calls ?? [], AT_A_TIME, async (given): Promise<ToolMessage> => {
-      const callId = given.id ?? ''
-      const call: Call = { key: { threadId, messageId, callId }, tool: given.name, args: given.args }
-      const verdict = state.verdicts.find((one) => one.call_id === callId && one.message_id === messageId)
-      const result = await carryOut(tools, call, verdict, state.decisions[callId], config)
-      return toolMessage(messageId, callId, given.name, result)
-    })
+    const answers = await inParallel(
+      message.tool_calls ?? [],
+      AT_A_TIME,
+      async (given): Promise<ToolMessage> => {
+        const callId = given.id ?? ''
+        const call: Call = { key: { threadId, messageId, callId }, tool: given.name, args: given.args }
+        const verdict = state.verdicts.find((one) => one.call_id === callId && one.message_id === messageId)
+        const result = await carryOut(tools, call, verdict, state.decisions[callId], config)
+        return toolMessage(messageId, callId, given.name, result)
+      },
+    )
     return { messages: answers }
   }
 }
@@ -39,14 +43,23 @@ async function carryOut(
   decision: CallDecision | undefined,
   config: LangGraphRunnableConfig,
 ): Promise<ToolResult> {
-  if (verdict?.action === 'invalid') return told(call, config, { status: 'error', code: 'INVALID_ARGS', message: verdict.reason })
-  if (verdict?.action === 'deny') return told(call, config, { status: 'error', code: 'DENIED', message: verdict.reason })
+  if (verdict?.action === 'invalid')
+    return told(call, config, { status: 'error', code: 'INVALID_ARGS', message: verdict.reason })
+  if (verdict?.action === 'deny')
+    return told(call, config, { status: 'error', code: 'DENIED', message: verdict.reason })
   if (decision?.type === 'reject') {
     const why = decision.message === undefined ? 'without a reason' : `: ${decision.message}`
-    return told(call, config, { status: 'error', code: 'DENIED', message: `A person rejected this call${why}` })
+    return told(call, config, {
+      status: 'error',
+      code: 'DENIED',
+      message: `A person rejected this call${why}`,
+    })
   }
   if (decision?.type === 'respond') {
-    return told(call, config, { status: 'ok', result: { answered_by: 'person', message: decision.message ?? '' } })
+    return told(call, config, {
+      status: 'ok',
+      result: { answered_by: 'person', message: decision.message ?? '' },
+    })
   }
   return await run(tools, decision?.type === 'edit' ? { ...call, args: decision.args } : call, config)
 }

@@ -1,4 +1,11 @@
-import { AIMessage, type BaseMessage, HumanMessage, isAIMessage, isToolMessage, ToolMessage } from '@langchain/core/messages'
+import {
+  AIMessage,
+  type BaseMessage,
+  HumanMessage,
+  isAIMessage,
+  isToolMessage,
+  ToolMessage,
+} from '@langchain/core/messages'
 import { nameUuid } from '../runtime/ids.ts'
 import { renderResult } from '../tools/executor.ts'
 
@@ -10,7 +17,9 @@ export function openMessage(messages: BaseMessage[]): AIMessage | undefined {
 
 /** The model's turns since the last word of a person. */
 export function modelCalls(messages: BaseMessage[]): number {
-  const start = messages.findLastIndex((message) => message instanceof HumanMessage || message.getType() === 'human')
+  const start = messages.findLastIndex(
+    (message) => message instanceof HumanMessage || message.getType() === 'human',
+  )
   return messages.slice(start + 1).filter((message) => isAIMessage(message)).length
 }
 
@@ -23,7 +32,9 @@ export function lastTask(messages: BaseMessage[]): string {
 export function withEveryCallAnswered(messages: BaseMessage[]): BaseMessage[] {
   const answered = new Set(messages.filter(isToolMessage).map((message) => message.tool_call_id))
   return messages.flatMap((message) => {
-    const open = isAIMessage(message) ? (message.tool_calls ?? []).filter(({ id }) => !answered.has(id ?? '')) : []
+    const open = isAIMessage(message)
+      ? (message.tool_calls ?? []).filter(({ id }) => !answered.has(id ?? ''))
+      : []
     return [message, ...open.map(({ id, name }) => toolMessage(message.id ?? '', id ?? '', name, NOT_RUN))]
   })
 }

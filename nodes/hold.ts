@@ -22,7 +22,10 @@ export function hold(state: AgentState): AgentUpdate {
       reason,
     })),
     action_requests: held.map(({ tool, args, reason }) => ({ name: tool, args, description: reason })),
-    review_configs: held.map(({ tool }) => ({ action_name: tool, allowed_decisions: ['approve', 'edit', 'reject', 'respond'] })),
+    review_configs: held.map(({ tool }) => ({
+      action_name: tool,
+      allowed_decisions: ['approve', 'edit', 'reject', 'respond'],
+    })),
   })
   const { decisions } = HoldAnswer.parse(answer)
   return {
@@ -32,7 +35,10 @@ export function hold(state: AgentState): AgentUpdate {
         // Only the runtime makes answers, from the holds' rows; one that is not ours decides nothing.
         if (own === undefined) throw new Error(`The answer has no decision for approval ${approval_id}.`)
         const { type, args, message } = own
-        return [call_id, { type, ...(args ? { args } : {}), ...(message === undefined ? {} : { message }) } as CallDecision]
+        return [
+          call_id,
+          { type, ...(args ? { args } : {}), ...(message === undefined ? {} : { message }) } as CallDecision,
+        ]
       }),
     ),
   }

@@ -11,7 +11,11 @@ export function judgeCalls({ tools }: { tools: Tool[] }) {
     const message = openMessage(state.messages)
     const threadId = threadOf(config)
     const verdicts = (message?.tool_calls ?? []).map((call) =>
-      judge(tools, { key: { threadId, messageId: message?.id ?? '', callId: call.id ?? '' }, tool: call.name, args: call.args }),
+      judge(tools, {
+        key: { threadId, messageId: message?.id ?? '', callId: call.id ?? '' },
+        tool: call.name,
+        args: call.args,
+      }),
     )
     for (const { action, approval_id, tool } of verdicts) {
       if (action === 'hold') config.writer?.({ type: 'hold', approval_id, tool })

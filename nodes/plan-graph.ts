@@ -37,7 +37,8 @@ export function readPlan(
     return { ok: false, reason: 'The plan is not valid JSON.' }
   }
   const parsed = Plan.safeParse(json)
-  if (!parsed.success) return { ok: false, reason: `The plan does not fit the schema: ${z.prettifyError(parsed.error)}` }
+  if (!parsed.success)
+    return { ok: false, reason: `The plan does not fit the schema: ${z.prettifyError(parsed.error)}` }
   const { steps } = parsed.data
   const problems = [...unknownTools(steps, tools), ...brokenLinks(steps, finished)]
   return problems.length === 0 ? { ok: true, steps } : { ok: false, reason: problems.join(' ') }
@@ -46,7 +47,9 @@ export function readPlan(
 function unknownTools(steps: PlanStep[], tools: Tool[]): string[] {
   const known = new Set(tools.map(({ name }) => name))
   return steps.flatMap(({ id, tools: wanted }) =>
-    wanted.filter((name) => !known.has(name)).map((name) => `Step "${id}" wants the tool "${name}", which does not exist.`),
+    wanted
+      .filter((name) => !known.has(name))
+      .map((name) => `Step "${id}" wants the tool "${name}", which does not exist.`),
   )
 }
 
@@ -60,7 +63,8 @@ function brokenLinks(steps: PlanStep[], finished: Record<string, StepResult>): s
   for (const { id, depends_on } of steps) {
     for (const needed of depends_on) {
       if (graph.hasNode(needed)) graph.mergeDirectedEdge(needed, id)
-      else if (finished[needed]?.status !== 'done') problems.push(`Step "${id}" depends on "${needed}", which does not exist.`)
+      else if (finished[needed]?.status !== 'done')
+        problems.push(`Step "${id}" depends on "${needed}", which does not exist.`)
     }
   }
   if (hasCycle(graph)) problems.push('The steps depend on each other in a circle.')
@@ -69,5 +73,8 @@ function brokenLinks(steps: PlanStep[], finished: Record<string, StepResult>): s
 
 /** The steps that have no result and whose dependencies all have one. */
 export function readySteps(steps: PlanStep[], results: Record<string, StepResult>): PlanStep[] {
-  return steps.filter(({ id, depends_on }) => results[id] === undefined && depends_on.every((needed) => results[needed]?.status === 'done'))
+  return steps.filter(
+    ({ id, depends_on }) =>
+      results[id] === undefined && depends_on.every((needed) => results[needed]?.status === 'done'),
+  )
 }

@@ -27,7 +27,9 @@ export function plan(options: PlanOptions) {
 export function replan(options: PlanOptions) {
   return async (state: PlanState, config: LangGraphRunnableConfig): Promise<PlanUpdate> => {
     if (state.replans >= options.maxReplans) return ended('max_replans', failureText(state.results))
-    const done = Object.fromEntries(Object.entries(state.results).filter(([, { status }]) => status === 'done'))
+    const done = Object.fromEntries(
+      Object.entries(state.results).filter(([, { status }]) => status === 'done'),
+    )
     const question = `Task: ${lastTask(state.messages)}\nFinished results:\n${listOf(done)}\nFailed:\n${failureText(state.results)}`
     const found = await askForPlan(options, question, state.results, config)
     return { replans: state.replans + 1, ...found }
@@ -41,15 +43,26 @@ async function askForPlan(
   config: LangGraphRunnableConfig,
 ): Promise<PlanUpdate> {
   const { $schema: _, ...schema } = z.toJSONSchema(Plan)
-  const described = tools.map(({ name, description }) => `- ${name}: ${description.split('\n')[0]}`).join('\n')
-  const messages: BaseMessage[] = [new SystemMessage(prompt('planner.v1', { tools: described })), new HumanMessage(question)]
+  const described = tools
+    .map(({ name, description }) => `- ${name}: ${description.split('\n')[0]}`)
+    .join('\n')
+  const messages: BaseMessage[] = [
+    new SystemMessage(prompt('planner.v1', { tools: described })),
+    new HumanMessage(question),
+  ]
   let reason = ''
   for (let round = 0; round < 2; round++) {
-    const answer = await (model ?? currentModel()).invoke({ messages, format: { name: 'plan', schema } }, config)
+    const answer = await (model ?? currentModel()).invoke(
+      { messages, format: { name: 'plan', schema } },
+      config,
+    )
     const read = readPlan(answer.text, tools, taken)
     if (read.ok) return { plan: read.steps, plan_error: null, end_reason: null }
     ;({ reason } = read)
-    messages.push(new AIMessage(answer.text), new HumanMessage(`The plan cannot be used. ${reason} Answer with a corrected plan.`))
+    messages.push(
+      new AIMessage(answer.text),
+      new HumanMessage(`The plan cannot be used. ${reason} Answer with a corrected plan.`),
+    )
   }
   return ended('invalid_plan', reason)
 }
@@ -63,7 +76,11 @@ function ended(end_reason: 'invalid_plan' | 'max_replans', plan_error: string): 
 }
 
 export function listOf(results: Record<string, StepResult>): string {
-  return Object.entries(results).map(([id, { text }]) => `${id}: ${text}`).join('\n') || 'none'
+  return (
+    Object.entries(results)
+      .map(([id, { text }]) => `${id}: ${text}`)
+      .join('\n') || 'none'
+  )
 }
 
 function failureText(results: Record<string, StepResult>): string {

@@ -28,16 +28,28 @@ export function route({ specialists, maxHandoffs, model }: RouteOptions) {
     task: z.string(),
     answer: z.string(),
   })
-  const described = Object.entries(specialists).map(([name, purpose]) => `- ${name}: ${purpose}`).join('\n')
+  const described = Object.entries(specialists)
+    .map(([name, purpose]) => `- ${name}: ${purpose}`)
+    .join('\n')
   return async (state: SupervisorState, config: LangGraphRunnableConfig): Promise<SupervisorUpdate> => {
     if (state.reports.length >= maxHandoffs) return { next: FINISH, end_reason: 'max_handoffs' }
     const { $schema: _, ...schema } = z.toJSONSchema(Route)
     const question = `${lastTask(state.messages)}\nReports so far:\n${reportsText(state.reports)}`
-    const messages = [new SystemMessage(prompt('supervisor.v1', { specialists: described })), new HumanMessage(question)]
-    const answer = await (model ?? currentModel()).invoke({ messages, format: { name: 'route', schema } }, config)
+    const messages = [
+      new SystemMessage(prompt('supervisor.v1', { specialists: described })),
+      new HumanMessage(question),
+    ]
+    const answer = await (model ?? currentModel()).invoke(
+      { messages, format: { name: 'route', schema } },
+      config,
+    )
     const chosen = Route.parse(JSON.parse(answer.text))
     if (chosen.next !== FINISH) return { next: chosen.next, assignment: chosen.task }
-    return { next: FINISH, end_reason: 'completed', messages: [new AIMessage({ id: newId(), content: chosen.answer })] }
+    return {
+      next: FINISH,
+      end_reason: 'completed',
+      messages: [new AIMessage({ id: newId(), content: chosen.answer })],
+    }
   }
 }
 

@@ -11,9 +11,15 @@ export function specialist(name: string, agent: Agent) {
     const reports = state.reports.length === 0 ? '' : `\nReports so far:\n${reportsText(state.reports)}`
     const text = `Task: ${state.assignment}${reports}`
     // The message has a fixed id: the node runs again when its agent is resumed, and must not ask twice.
-    const message = new HumanMessage({ id: nameUuid('assignment', name, String(state.reports.length), text), content: text })
+    const message = new HumanMessage({
+      id: nameUuid('assignment', name, String(state.reports.length), text),
+      content: text,
+    })
     const { messages, end_reason } = await agent.invoke({ messages: [message] }, config)
-    const report = end_reason === 'completed' ? (messages.at(-1)?.text ?? '') : `FAILED: it ended early (${end_reason ?? 'unknown'}).`
+    const report =
+      end_reason === 'completed'
+        ? (messages.at(-1)?.text ?? '')
+        : `FAILED: it ended early (${end_reason ?? 'unknown'}).`
     return { reports: [{ specialist: name, text: report }] }
   }
 }

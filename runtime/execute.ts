@@ -68,9 +68,13 @@ export async function execute(run: ClaimedRun, stop: AbortSignal, ports: Executo
   try {
     const outcome = await attempt(run, signal, abort, ports)
     const settled = outcome !== undefined && (await ports.queue.settle(run, outcome))
-    if (outcome !== undefined && !settled) ports.log.warn('The lease was lost before the run could end', { run_id: run.run_id })
+    if (outcome !== undefined && !settled)
+      ports.log.warn('The lease was lost before the run could end', { run_id: run.run_id })
   } catch (error) {
-    ports.log.error('A run could not be settled; it goes to another worker', { run_id: run.run_id, cause: String(error) })
+    ports.log.error('A run could not be settled; it goes to another worker', {
+      run_id: run.run_id,
+      cause: String(error),
+    })
     await ports.queue.handOver(run).catch(() => {})
   } finally {
     controller.abort(new HandedOver('ended'))
@@ -128,9 +132,19 @@ async function failure(
   ports: ExecutorPorts,
 ): Promise<Outcome> {
   const error = describe(cause)
-  ports.log.warn('A run failed', { run_id: run.run_id, thread_id: run.thread_id, error: error.error, message: error.message })
+  ports.log.warn('A run failed', {
+    run_id: run.run_id,
+    thread_id: run.thread_id,
+    error: error.error,
+    message: error.message,
+  })
   const data = encode(error)
-  return { status: 'error', error, state, events: await endWith(events, [{ event: 'error', data }], encode({ __error__: error })) }
+  return {
+    status: 'error',
+    error,
+    state,
+    events: await endWith(events, [{ event: 'error', data }], encode({ __error__: error })),
+  }
 }
 
 /** Runs the graph. Returns the events that must not be seen before the pause that they tell of is durable. */
@@ -139,7 +153,11 @@ async function stream(
   graph: Graph,
   config: ReturnType<typeof configOf>,
   signal: AbortSignal,
-  { ports, events, pauses }: { ports: ExecutorPorts; events: EventWriter; pauses: ReturnType<typeof createPauses> },
+  {
+    ports,
+    events,
+    pauses,
+  }: { ports: ExecutorPorts; events: EventWriter; pauses: ReturnType<typeof createPauses> },
 ): Promise<NewEvent[]> {
   const wire = createWire(run.kwargs)
   const held: NewEvent[] = []
@@ -190,12 +208,19 @@ async function inputOf(run: ClaimedRun, checkpoints: Checkpoints) {
   if (command === null && checkpoint === null) return { input, from: {} }
   if ((await checkpoints.headRunId(run.thread_id)) === run.run_id) return { input: null, from: {} }
   const from = checkpoint === null ? {} : { checkpoint_id: checkpoint.checkpoint_id }
-  return { input: command === null ? input : new Command(command as ConstructorParameters<typeof Command>[0]), from }
+  return {
+    input: command === null ? input : new Command(command as ConstructorParameters<typeof Command>[0]),
+    from,
+  }
 }
 
 function configOf(run: ClaimedRun, assistant: Assistant) {
   const { config, context, durability, interrupt_before, interrupt_after } = run.kwargs
-  const base = assistant.config as { configurable?: Record<string, unknown>; recursion_limit?: number; tags?: string[] }
+  const base = assistant.config as {
+    configurable?: Record<string, unknown>
+    recursion_limit?: number
+    tags?: string[]
+  }
   return {
     configurable: {
       ...base.configurable,
@@ -215,7 +240,9 @@ function configOf(run: ClaimedRun, assistant: Assistant) {
       run_attempt: run.attempt,
     },
     // Absent and empty differ: a graph with a context schema of its own refuses the empty one.
-    ...(Object.keys({ ...assistant.context, ...context }).length > 0 ? { context: { ...assistant.context, ...context } } : {}),
+    ...(Object.keys({ ...assistant.context, ...context }).length > 0
+      ? { context: { ...assistant.context, ...context } }
+      : {}),
     tags: [...(base.tags ?? []), ...(config.tags ?? [])],
     recursionLimit: config.recursion_limit ?? base.recursion_limit ?? DEFAULT_RECURSION_LIMIT,
     durability,

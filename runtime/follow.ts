@@ -19,7 +19,13 @@ export interface FollowPorts {
  */
 export async function* followRun(
   { events, runs, signals }: FollowPorts,
-  { threadId, runId, after, idleMs, signal }: { threadId: string; runId: string; after: number; idleMs: number; signal: AbortSignal },
+  {
+    threadId,
+    runId,
+    after,
+    idleMs,
+    signal,
+  }: { threadId: string; runId: string; after: number; idleMs: number; signal: AbortSignal },
 ): AsyncGenerator<RunEvent[] | null> {
   const watch = signals.watch(topics.run(runId))
   let last = after

@@ -31,7 +31,10 @@ function names(channels: unknown): string[] {
 }
 
 function objectOf(channels: string[]): JsonSchema {
-  return { type: 'object', properties: Object.fromEntries(channels.map((name) => [name, name === 'messages' ? MESSAGES : {}])) }
+  return {
+    type: 'object',
+    properties: Object.fromEntries(channels.map((name) => [name, name === 'messages' ? MESSAGES : {}])),
+  }
 }
 
 const MESSAGES = {

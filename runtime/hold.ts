@@ -2,7 +2,14 @@ import { z } from 'zod'
 import { approvalId, argsHash } from './call.ts'
 import type { Json } from './json.ts'
 
-export type HoldStatus = 'pending' | 'approved' | 'edited' | 'rejected' | 'responded' | 'expired' | 'cancelled'
+export type HoldStatus =
+  | 'pending'
+  | 'approved'
+  | 'edited'
+  | 'rejected'
+  | 'responded'
+  | 'expired'
+  | 'cancelled'
 export type DecisionType = 'approve' | 'edit' | 'reject' | 'respond'
 
 /** From `pending` a hold goes to one of these, once. `cancelled` and decided ones open again only if the same call is held again. */
@@ -117,9 +124,15 @@ export function answerOf(holds: Hold[]): HoldAnswer {
     decisions: holds.map((hold) => {
       const last = hold.decisions.at(-1)
       if (hold.status === 'expired') {
-        return { approval_id: hold.approval_id, args_hash: hold.args_hash, type: 'reject', message: 'The approval expired.' }
+        return {
+          approval_id: hold.approval_id,
+          args_hash: hold.args_hash,
+          type: 'reject',
+          message: 'The approval expired.',
+        }
       }
-      if (last === undefined) throw new Error(`Hold ${hold.approval_id} is ${hold.status} without a decision.`)
+      if (last === undefined)
+        throw new Error(`Hold ${hold.approval_id} is ${hold.status} without a decision.`)
       return {
         approval_id: hold.approval_id,
         args_hash: hold.args_hash,

@@ -5,7 +5,9 @@ interface Message {
 }
 
 function isMessage(value: unknown): value is Message {
-  return typeof value === 'object' && value !== null && 'toDict' in value && typeof value.toDict === 'function'
+  return (
+    typeof value === 'object' && value !== null && 'toDict' in value && typeof value.toDict === 'function'
+  )
 }
 
 /**

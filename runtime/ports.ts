@@ -37,7 +37,11 @@ export interface AssistantFilter {
 
 export interface Threads {
   /** Throws `thread_exists` unless `ifExists` is `do_nothing`. */
-  create(thread: { thread_id: string; metadata: Record<string, Json>; ifExists: 'raise' | 'do_nothing' }): Promise<Thread>
+  create(thread: {
+    thread_id: string
+    metadata: Record<string, Json>
+    ifExists: 'raise' | 'do_nothing'
+  }): Promise<Thread>
   get(threadId: string): Promise<Thread | undefined>
   search(filter: ThreadFilter): Promise<Page<Thread>>
   /** Merges `metadata`. */

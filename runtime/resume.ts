@@ -50,11 +50,15 @@ function mapOf(thread: Thread, resume: Json): Record<string, Json> {
     if (keys.length > 0 && keys.every((key) => waiting.includes(key))) return resume
     const foreign = keys.filter((key) => /^[0-9a-f]{32}$/.test(key) && !waiting.includes(key))
     if (foreign.length > 0) {
-      throw new RuntimeError('invalid_resume', `Interrupt ${foreign.join(', ')} does not wait in this thread.`)
+      throw new RuntimeError(
+        'invalid_resume',
+        `Interrupt ${foreign.join(', ')} does not wait in this thread.`,
+      )
     }
   }
   const [only, ...others] = waiting
-  if (only === undefined) throw new RuntimeError('invalid_resume', 'Nothing waits for an answer in this thread.')
+  if (only === undefined)
+    throw new RuntimeError('invalid_resume', 'Nothing waits for an answer in this thread.')
   if (others.length > 0) {
     throw new RuntimeError(
       'invalid_resume',
@@ -69,7 +73,9 @@ function decisionsOf(asked: Hold[], value: Json, checkArgs: CheckArgs): Interrup
   const given = parse(value)
   const matched = given.map((decision, index) => {
     const hold =
-      decision.approval_id === undefined ? open[index] : asked.find((one) => one.approval_id === decision.approval_id)
+      decision.approval_id === undefined
+        ? open[index]
+        : asked.find((one) => one.approval_id === decision.approval_id)
     if (hold === undefined || (decision.args_hash !== undefined && decision.args_hash !== hold.args_hash)) {
       throw new RuntimeError('invalid_resume', `Decision ${index + 1} is for no call that waits here.`)
     }
@@ -99,14 +105,18 @@ export function checkDecision(
   checkArgs: CheckArgs,
 ): { decision: Decision; edited?: EditedArgs } {
   if (decision.type === 'edit') {
-    if (decision.args === undefined) throw new RuntimeError('invalid_decision', 'An edit needs "args", all of them.')
+    if (decision.args === undefined)
+      throw new RuntimeError('invalid_decision', 'An edit needs "args", all of them.')
     return { decision, edited: checkArgs(hold.tool, decision.args) }
   }
   if (decision.args !== undefined) {
     throw new RuntimeError('invalid_decision', `"args" go with an edit only; this is "${decision.type}".`)
   }
   if (decision.type === 'respond' && decision.message === undefined) {
-    throw new RuntimeError('invalid_decision', 'A response needs a "message": what the model gets as the tool\'s result.')
+    throw new RuntimeError(
+      'invalid_decision',
+      'A response needs a "message": what the model gets as the tool\'s result.',
+    )
   }
   return { decision }
 }

@@ -28,7 +28,9 @@ export class Services {
   get<T>(key: ServiceKey<T>): T {
     const service = this.find(key)
     if (service === undefined) {
-      throw new Error(`No service "${key.name}" in this run. Give it to the runtime where it is composed (server/main.ts).`)
+      throw new Error(
+        `No service "${key.name}" in this run. Give it to the runtime where it is composed (server/main.ts).`,
+      )
     }
     return service
   }

@@ -30,16 +30,23 @@ export interface StartRequest {
 export async function startRun(ports: StartPorts, start: StartRequest): Promise<Run> {
   const assistant = await findAssistant(ports.assistants, start.assistantId)
   const { command, ...rest } = start.request
-  const resumed = command?.resume === undefined ? undefined : await readCommand(ports, start.threadId, command.resume)
+  const resumed =
+    command?.resume === undefined ? undefined : await readCommand(ports, start.threadId, command.resume)
   if (resumed && (command?.update !== undefined || command?.goto !== undefined)) {
-    throw new RuntimeError('not_supported', 'A resume cannot carry an update or a goto. Send them as a run of their own.')
+    throw new RuntimeError(
+      'not_supported',
+      'A resume cannot carry an update or a goto. Send them as a run of their own.',
+    )
   }
   return await ports.runs.create(
     {
       run_id: newId(),
       thread_id: start.threadId,
       assistant_id: assistant.assistant_id,
-      request: { ...rest, command: command === null ? null : { ...command, ...resumed?.command } } as RunRequest,
+      request: {
+        ...rest,
+        command: command === null ? null : { ...command, ...resumed?.command },
+      } as RunRequest,
       metadata: { ...start.metadata, graph_id: assistant.graph_id },
       multitask_strategy: start.multitaskStrategy,
       after_seconds: start.afterSeconds,

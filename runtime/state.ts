@@ -51,9 +51,15 @@ export async function readState(
 ): Promise<WireState> {
   const graph = await graphOf(ports, thread)
   if (graph === undefined) return NEVER_RUN
-  const snapshot = await graph.getState({ configurable: { thread_id: thread.thread_id, ...at } }, { subgraphs })
+  const snapshot = await graph.getState(
+    { configurable: { thread_id: thread.thread_id, ...at } },
+    { subgraphs },
+  )
   if (at.checkpoint_id !== undefined && snapshot.createdAt === undefined) {
-    throw new RuntimeError('checkpoint_not_found', `Thread ${thread.thread_id} has no checkpoint ${at.checkpoint_id}.`)
+    throw new RuntimeError(
+      'checkpoint_not_found',
+      `Thread ${thread.thread_id} has no checkpoint ${at.checkpoint_id}.`,
+    )
   }
   return toWire(snapshot)
 }

@@ -4,7 +4,11 @@ import type { Clock, Holds, Log } from './ports.ts'
 const EVERY_MS = 20_000
 
 /** Ends what is past its time. Any number of servers may sweep: each hold is ended once. */
-export function startSweeper({ holds }: { holds: Holds }, clock: Clock, log: Log): { close(): Promise<void> } {
+export function startSweeper(
+  { holds }: { holds: Holds },
+  clock: Clock,
+  log: Log,
+): { close(): Promise<void> } {
   let sweeping: Promise<unknown> = Promise.resolve()
   const timer = setInterval(() => {
     sweeping = holds.expire(clock()).catch((error: unknown) => {

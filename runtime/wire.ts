@@ -19,19 +19,27 @@ export function createWire(request: Pick<RunRequest, 'stream_mode' | 'stream_sub
   return {
     modes: graphModes(wanted),
     translate(namespace, mode, payload) {
-      if (namespace.length > 0 && !request.stream_subgraphs && mode !== 'messages' && mode !== 'custom') return []
+      if (namespace.length > 0 && !request.stream_subgraphs && mode !== 'messages' && mode !== 'custom')
+        return []
       const suffix = namespace.length > 0 && request.stream_subgraphs ? `|${namespace.join('|')}` : ''
-      const event = (name: string, data: unknown): NewEvent => ({ event: `${name}${suffix}`, data: encode(data) })
+      const event = (name: string, data: unknown): NewEvent => ({
+        event: `${name}${suffix}`,
+        data: encode(data),
+      })
       switch (mode) {
         case 'values':
           return [
             ...(wanted.has('values') ? [event('values', payload)] : []),
-            ...(wanted.has('messages') ? messages.complete(payload).map((data) => event('messages/complete', data)) : []),
+            ...(wanted.has('messages')
+              ? messages.complete(payload).map((data) => event('messages/complete', data))
+              : []),
           ]
         case 'messages':
           return [
             ...(wanted.has('messages-tuple') ? [event('messages', payload)] : []),
-            ...(wanted.has('messages') ? messages.partial(payload).map(([name, data]) => event(name, data)) : []),
+            ...(wanted.has('messages')
+              ? messages.partial(payload).map(([name, data]) => event(name, data))
+              : []),
           ]
         case 'checkpoints':
           return wanted.has('checkpoints') ? [event('checkpoints', publicCheckpoint(payload))] : []
@@ -79,8 +87,11 @@ function createMessageEvents() {
       return before === undefined ? [['messages/metadata', { [chunk.id]: { metadata } }], partial] : [partial]
     },
     complete(values: unknown): unknown[][] {
-      const list = typeof values === 'object' && values !== null && 'messages' in values ? values.messages : []
-      const fresh = (Array.isArray(list) ? (list as Chunk[]) : []).filter(({ id }) => id !== undefined && !completed.has(id))
+      const list =
+        typeof values === 'object' && values !== null && 'messages' in values ? values.messages : []
+      const fresh = (Array.isArray(list) ? (list as Chunk[]) : []).filter(
+        ({ id }) => id !== undefined && !completed.has(id),
+      )
       for (const { id } of fresh) {
         completed.add(id ?? '')
         growing.delete(id ?? '')
@@ -112,7 +123,11 @@ function publicCheckpoint(payload: unknown): unknown {
 
 function place(config: { configurable?: Record<string, unknown> } | undefined): unknown {
   const { thread_id, checkpoint_ns, checkpoint_id } = config?.configurable ?? {}
-  return { thread_id, checkpoint_ns: checkpoint_ns ?? '', ...(checkpoint_id === undefined ? {} : { checkpoint_id }) }
+  return {
+    thread_id,
+    checkpoint_ns: checkpoint_ns ?? '',
+    ...(checkpoint_id === undefined ? {} : { checkpoint_id }),
+  }
 }
 
 function publicDebug(payload: unknown): unknown {

@@ -24,9 +24,13 @@ export async function startWorker(
   const watch = ports.signals.watch(topics.queue)
 
   await ports.queue.heartbeat(id, leaseMs)
-  const heart = startHeart(() => ports.queue.heartbeat(id, leaseMs), leaseMs, () => {
-    for (const [runId, { abort }] of active) abort.abort(new LeaseLost(runId))
-  })
+  const heart = startHeart(
+    () => ports.queue.heartbeat(id, leaseMs),
+    leaseMs,
+    () => {
+      for (const [runId, { abort }] of active) abort.abort(new LeaseLost(runId))
+    },
+  )
 
   const start = (run: ClaimedRun) => {
     const abort = new AbortController()
@@ -63,7 +67,10 @@ export async function startWorker(
   }
 }
 
-async function endWithin(graceMs: number, active: Map<string, { abort: AbortController; done: Promise<void> }>): Promise<void> {
+async function endWithin(
+  graceMs: number,
+  active: Map<string, { abort: AbortController; done: Promise<void> }>,
+): Promise<void> {
   const timer = setTimeout(() => {
     for (const { abort } of active.values()) abort.abort(new HandedOver('The server is stopping.'))
   }, graceMs)

@@ -18,7 +18,11 @@ export interface Workspaces {
   /** Every file below `path`, sorted by path. A workspace that was never written to is empty. */
   list(threadId: string, path?: string): Promise<FileEntry[]>
   /** At most `limit` bytes from byte `offset`, and the whole file's size. */
-  read(threadId: string, path: string, range?: { offset?: number; limit?: number }): Promise<{ bytes: Uint8Array; size: number }>
+  read(
+    threadId: string,
+    path: string,
+    range?: { offset?: number; limit?: number },
+  ): Promise<{ bytes: Uint8Array; size: number }>
   /** Creates or replaces a file in one step: a reader sees the old bytes or the new ones. */
   write(threadId: string, path: string, bytes: Uint8Array): Promise<FileEntry>
   remove(threadId: string, path: string): Promise<void>

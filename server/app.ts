@@ -51,5 +51,8 @@ function isFile(path: string): boolean {
 }
 
 function limit(maxSize: number) {
-  return bodyLimit({ maxSize, onError: (c) => c.text(`The body is larger than ${maxSize / 1024 / 1024} MB.`, 413) })
+  return bodyLimit({
+    maxSize,
+    onError: (c) => c.text(`The body is larger than ${maxSize / 1024 / 1024} MB.`, 413),
+  })
 }

@@ -2,28 +2,44 @@ import { z } from 'zod'
 
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost'])
 
-const flag = z.enum(['0', '1']).default('0').transform((value) => value === '1')
+const flag = z
+  .enum(['0', '1'])
+  .default('0')
+  .transform((value) => value === '1')
 const list = z
   .string()
   .default('')
-  .transform((text) => text.split(',').map((part) => part.trim()).filter((part) => part !== ''))
+  .transform((text) =>
+    text
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== ''),
+  )
 const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max)
 
 const Environment = z.object({
   PORT: integer(0, 65_535).default(2024),
   HOST: z.string().default('127.0.0.1'),
-  DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://').optional(),
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://')
+    .optional(),
   HOLDPOINT_DATA_DIR: z.string().default('.holdpoint'),
   HOLDPOINT_CONFIG: z.string().default('langgraph.json'),
   HOLDPOINT_WORKERS: integer(0, 256).default(8),
   HOLDPOINT_LEASE_MS: integer(500, 600_000).default(5_000),
-  HOLDPOINT_CORS_ORIGINS: list.pipe(z.array(z.url({ protocol: /^https?$/, message: 'must be origins such as http://localhost:3000' }))),
+  HOLDPOINT_CORS_ORIGINS: list.pipe(
+    z.array(z.url({ protocol: /^https?$/, message: 'must be origins such as http://localhost:3000' })),
+  ),
   HOLDPOINT_INSECURE_LISTEN: flag,
   HOLDPOINT_HTTP_HOSTS: list,
   HOLDPOINT_MODELS: list,
   OPENAI_API_KEY: z.string().optional(),
   OPENAI_BASE_URL: z.url().optional(),
-  SMTP_URL: z.string().regex(/^smtps?:\/\//, 'must begin with smtp:// or smtps://').optional(),
+  SMTP_URL: z
+    .string()
+    .regex(/^smtps?:\/\//, 'must begin with smtp:// or smtps://')
+    .optional(),
 })
 
 export interface Config {
@@ -48,10 +64,14 @@ const DEFAULT_MODEL = 'gpt-5-mini'
 
 /** Reads every setting at once. An empty value counts as none. Throws one line that names the setting. */
 export function loadConfig(environment: Record<string, string | undefined>): Config {
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''))
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+  )
   const parsed = Environment.safeParse(given)
   if (!parsed.success) {
-    const problems = parsed.error.issues.map(({ path, message }) => `${path[0]?.toString() ?? ''}: ${message}`)
+    const problems = parsed.error.issues.map(
+      ({ path, message }) => `${path[0]?.toString() ?? ''}: ${message}`,
+    )
     throw new Error(`Bad setting. ${problems.join('; ')}. Correct it in the environment or in .env.`)
   }
   const env = parsed.data

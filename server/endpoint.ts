@@ -24,7 +24,10 @@ export interface Spec<Params extends z.ZodObject, Query extends z.ZodObject, Bod
   /** An absent body is read as `{}`. */
   bodyOptional?: boolean
   answers: Record<number, Answer>
-  handle(c: Context, input: { params: z.output<Params>; query: z.output<Query>; body: z.output<Body> }): Promise<Response> | Response
+  handle(
+    c: Context,
+    input: { params: z.output<Params>; query: z.output<Query>; body: z.output<Body> },
+  ): Promise<Response> | Response
 }
 
 /** A route and its description in one, so that the OpenAPI document cannot differ from what is parsed. */
@@ -45,7 +48,9 @@ export function endpoint<
       return await spec.handle(c, {
         params: parse('path', spec.params ?? Nothing, c.req.param()) as z.output<Params>,
         query: parse('query', spec.query ?? Nothing, c.req.query()) as z.output<Query>,
-        body: (spec.body ? parse('body', spec.body, await readJson(c, spec.bodyOptional === true)) : {}) as z.output<Body>,
+        body: (spec.body
+          ? parse('body', spec.body, await readJson(c, spec.bodyOptional === true))
+          : {}) as z.output<Body>,
       })
     },
   }
@@ -62,11 +67,14 @@ export function mount(app: Hono, endpoints: Endpoint[]): void {
 async function readJson(c: Context, optional: boolean): Promise<unknown> {
   const text = await c.req.text()
   if (text === '' && optional) return {}
-  if (isDeeperThan(MAX_DEPTH, text)) throw new HTTPException(422, { message: `body: nested more than ${MAX_DEPTH} levels deep` })
+  if (isDeeperThan(MAX_DEPTH, text))
+    throw new HTTPException(422, { message: `body: nested more than ${MAX_DEPTH} levels deep` })
   try {
     return JSON.parse(text)
   } catch {
-    throw new HTTPException(400, { message: text === '' ? 'The body is missing: send JSON.' : 'The body is not valid JSON.' })
+    throw new HTTPException(400, {
+      message: text === '' ? 'The body is missing: send JSON.' : 'The body is not valid JSON.',
+    })
   }
 }
 
@@ -94,6 +102,8 @@ function isDeeperThan(max: number, text: string): boolean {
 function parse(place: string, schema: z.ZodType, value: unknown): unknown {
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
-  const issues = parsed.error.issues.slice(0, 10).map(({ path, message }) => `${[place, ...path].join('.')}: ${message}`)
+  const issues = parsed.error.issues
+    .slice(0, 10)
+    .map(({ path, message }) => `${[place, ...path].join('.')}: ${message}`)
   throw new HTTPException(422, { message: issues.join('; ') })
 }

@@ -18,12 +18,14 @@ type Factory = (config: Record<string, unknown>) => unknown
 export async function loadGraphs(configFile: string): Promise<Graphs> {
   const { graphs } = await readConfig(configFile)
   const loaded = new Map<string, Graph | Factory>()
-  for (const [id, spec] of Object.entries(graphs)) loaded.set(id, await load(id, spec, dirname(resolve(configFile))))
+  for (const [id, spec] of Object.entries(graphs))
+    loaded.set(id, await load(id, spec, dirname(resolve(configFile))))
   return {
     ids: () => [...loaded.keys()],
     async get(graphId, config) {
       const found = loaded.get(graphId)
-      if (found === undefined) throw new RuntimeError('graph_not_found', `Graph "${graphId}" is not served here.`)
+      if (found === undefined)
+        throw new RuntimeError('graph_not_found', `Graph "${graphId}" is not served here.`)
       return typeof found === 'function' ? compiled(graphId, await found({ configurable: config })) : found
     },
   }
@@ -34,7 +36,9 @@ async function readConfig(configFile: string): Promise<z.output<typeof LangGraph
   try {
     text = await readFile(configFile, 'utf8')
   } catch (cause) {
-    throw new Error(`Cannot read ${configFile}. Create it, or set HOLDPOINT_CONFIG to your langgraph.json.`, { cause })
+    throw new Error(`Cannot read ${configFile}. Create it, or set HOLDPOINT_CONFIG to your langgraph.json.`, {
+      cause,
+    })
   }
   try {
     return LangGraphJson.parse(JSON.parse(text))
@@ -53,9 +57,12 @@ async function load(id: string, spec: string, base: string): Promise<Graph | Fac
     if (exported === undefined) throw new Error(`it has no export "${name}"`)
     return typeof exported === 'function' ? (exported as Factory) : compiled(id, exported)
   } catch (cause) {
-    throw new Error(`Graph "${id}" does not load from ${file}, export "${name}": ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    })
+    throw new Error(
+      `Graph "${id}" does not load from ${file}, export "${name}": ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        cause,
+      },
+    )
   }
 }
 
@@ -63,7 +70,8 @@ async function load(id: string, spec: string, base: string): Promise<Graph | Fac
 function compiled(id: string, value: unknown): Graph {
   if (typeof value === 'object' && value !== null) {
     if ('streamEvents' in value && 'getState' in value) return value as Graph
-    if ('compile' in value && typeof value.compile === 'function') return (value.compile as () => Graph).call(value)
+    if ('compile' in value && typeof value.compile === 'function')
+      return (value.compile as () => Graph).call(value)
   }
   throw new Error(`"${id}" is no graph: export a compiled graph, a builder, or a function that returns one.`)
 }

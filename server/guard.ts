@@ -29,7 +29,11 @@ export function guardOrigins({ origins, host }: { origins: string[]; host: strin
       c.header('Access-Control-Max-Age', '600')
       return c.body(null, 204)
     }
-    if (!listed && !own && isForeign(origin, c.req.header('sec-fetch-site'), c.req.header('sec-fetch-mode'), c.req.method)) {
+    if (
+      !listed &&
+      !own &&
+      isForeign(origin, c.req.header('sec-fetch-site'), c.req.header('sec-fetch-mode'), c.req.method)
+    ) {
       return c.text('Origin not allowed. Add it to HOLDPOINT_CORS_ORIGINS.', 403)
     }
     return await next()
@@ -43,7 +47,12 @@ function allow(header: (name: string, value: string) => void, origin: string): v
 }
 
 /** A browser leaves `Origin` out of some requests, but never both. Following a link to a page is nobody's attack. */
-function isForeign(origin: string | undefined, site: string | undefined, mode: string | undefined, method: string): boolean {
+function isForeign(
+  origin: string | undefined,
+  site: string | undefined,
+  mode: string | undefined,
+  method: string,
+): boolean {
   if (origin !== undefined) return true
   const link = mode === 'navigate' && method === 'GET'
   return (site === 'cross-site' || site === 'same-site') && !link

@@ -48,7 +48,12 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
   }
   try {
     const dataDir = resolve(config.dataDir)
-    const storage = await openStorage({ ...config, dataDir, poolSize: POOL_SIZE, connectTimeoutMs: CONNECT_TIMEOUT_MS })
+    const storage = await openStorage({
+      ...config,
+      dataDir,
+      poolSize: POOL_SIZE,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    })
     closers.push(storage.close)
     const graphs = await loadGraphs(config.configFile)
     await storage.assistants.ensureSystem(graphs.ids())
@@ -62,7 +67,10 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       .with(MODEL, model)
       .with(WORKSPACES, workspaces)
       .with(SANDBOX, sandbox)
-      .with(MAILER, config.smtpUrl === undefined ? outboxMailer(join(dataDir, 'outbox')) : smtpMailer(config.smtpUrl))
+      .with(
+        MAILER,
+        config.smtpUrl === undefined ? outboxMailer(join(dataDir, 'outbox')) : smtpMailer(config.smtpUrl),
+      )
       .with(HTTP_ACCESS, { hosts: config.httpHosts })
 
     const app = createApp({
@@ -108,7 +116,9 @@ async function openModel(config: Config) {
     return { model: createGateway(models), close: () => {} }
   }
   const rehearsal = await startRehearsal({})
-  const model = createGateway([chatModel({ model: 'rehearsal', apiKey: 'rehearsal', baseUrl: rehearsal.url })])
+  const model = createGateway([
+    chatModel({ model: 'rehearsal', apiKey: 'rehearsal', baseUrl: rehearsal.url }),
+  ])
   return { model, close: rehearsal.close }
 }
 

@@ -13,7 +13,8 @@ export function openApiOf(endpoints: Endpoint[], version: string): Record<string
     info: {
       title: 'Holdpoint',
       version,
-      description: 'The LangGraph Agent Server protocol, with approvals. Errors are a status and a line of plain text.',
+      description:
+        'The LangGraph Agent Server protocol, with approvals. Errors are a status and a line of plain text.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/' }],
@@ -27,14 +28,27 @@ function operationOf({ method, path, summary, tag, params, query, body, bodyOpti
     summary,
     tags: [tag],
     parameters: [...parametersOf('path', params), ...parametersOf('query', query)],
-    ...(body ? { requestBody: { required: bodyOptional !== true, content: { 'application/json': { schema: schemaOf(body, 'input') } } } } : {}),
+    ...(body
+      ? {
+          requestBody: {
+            required: bodyOptional !== true,
+            content: { 'application/json': { schema: schemaOf(body, 'input') } },
+          },
+        }
+      : {}),
     responses: Object.fromEntries(
       Object.entries(answers).map(([status, { description, schema, type }]) => [
         status,
         {
           description,
           ...(schema || type
-            ? { content: { [type ?? 'application/json']: { schema: schema ? schemaOf(schema, 'output') : { type: 'string' } } } }
+            ? {
+                content: {
+                  [type ?? 'application/json']: {
+                    schema: schema ? schemaOf(schema, 'output') : { type: 'string' },
+                  },
+                },
+              }
             : {}),
         },
       ]),

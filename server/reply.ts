@@ -9,7 +9,11 @@ export function json(c: Context, value: unknown, status: ContentfulStatusCode = 
 }
 
 /** A page of a list, with the protocol's headers: how many there are in all, and where the next page begins. */
-export function paged<T>(c: Context, { items, total }: Page<T>, { limit, offset }: { limit: number; offset: number }): Response {
+export function paged<T>(
+  c: Context,
+  { items, total }: Page<T>,
+  { limit, offset }: { limit: number; offset: number },
+): Response {
   c.header('X-Pagination-Total', String(items.length === 0 && offset > 0 ? offset : total))
   if (offset + limit < total) c.header('X-Pagination-Next', String(offset + limit))
   return json(c, items)

@@ -4,7 +4,9 @@ import { STREAM_MODES } from '../runtime/run.ts'
 
 /** Shapes of the Agent Server protocol, as its clients send and read them. */
 
-export const Uuid = z.string().regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i, 'must be a UUID')
+export const Uuid = z
+  .string()
+  .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i, 'must be a UUID')
 /** Any JSON value. What is checked came out of `JSON.parse`, so there is nothing more to ask of it. */
 const Any = z.custom<Json>((value) => value !== undefined, 'is missing')
 const Dict = z.record(z.string(), Any)
@@ -63,7 +65,9 @@ export const ThreadSearch = z.object({
   status: ThreadStatus.nullish(),
   limit: limit(1_000),
   offset,
-  sort_by: z.enum(['thread_id', 'status', 'created_at', 'updated_at', 'state_updated_at']).default('created_at'),
+  sort_by: z
+    .enum(['thread_id', 'status', 'created_at', 'updated_at', 'state_updated_at'])
+    .default('created_at'),
   sort_order: sortOrder,
 })
 
@@ -108,7 +112,10 @@ export const History = z.object({
   before: z
     .union([
       z.string(),
-      z.object({ configurable: z.object({ checkpoint_id: z.string().nullish() }).nullish(), checkpoint_id: z.string().nullish() }),
+      z.object({
+        configurable: z.object({ checkpoint_id: z.string().nullish() }).nullish(),
+        checkpoint_id: z.string().nullish(),
+      }),
     ])
     .nullish(),
   metadata: Dict.nullish(),
@@ -121,9 +128,7 @@ const Nodes = z.union([z.literal('*'), z.array(z.string())])
 export const RunCreate = z.object({
   assistant_id: z.string().min(1).max(200),
   input: Any.nullish(),
-  command: z
-    .object({ resume: Any.optional(), update: Any.nullish(), goto: Any.nullish() })
-    .nullish(),
+  command: z.object({ resume: Any.optional(), update: Any.nullish(), goto: Any.nullish() }).nullish(),
   config: z
     .object({
       configurable: Dict.nullish(),
@@ -165,10 +170,21 @@ export const Run = z.object({
 })
 
 export const RunList = z.object({ limit: limit(1_000), offset, status: RunStatus.optional() })
-export const RunCancel = z.object({ wait: QueryFlag, action: z.enum(['interrupt', 'rollback']).default('interrupt') })
+export const RunCancel = z.object({
+  wait: QueryFlag,
+  action: z.enum(['interrupt', 'rollback']).default('interrupt'),
+})
 export const RunJoin = z.object({ cancel_on_disconnect: QueryFlag })
 
-export const HoldStatus = z.enum(['pending', 'approved', 'edited', 'rejected', 'responded', 'expired', 'cancelled'])
+export const HoldStatus = z.enum([
+  'pending',
+  'approved',
+  'edited',
+  'rejected',
+  'responded',
+  'expired',
+  'cancelled',
+])
 
 export const ApprovalList = z.object({
   status: HoldStatus.optional(),

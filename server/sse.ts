@@ -25,7 +25,8 @@ export function sseResponse(
       async pull(controller) {
         const { value, done } = await batches.next()
         if (done === true) controller.close()
-        else controller.enqueue(encoder.encode(value === null ? ': heartbeat\n\n' : value.map(frame).join('')))
+        else
+          controller.enqueue(encoder.encode(value === null ? ': heartbeat\n\n' : value.map(frame).join('')))
       },
       async cancel() {
         onAbort()
@@ -39,5 +40,5 @@ export function sseResponse(
 
 function frame({ event, data, seq }: RunEvent): string {
   // A node may be named anything; a line break would begin a field of its own.
-  return `event: ${event.replaceAll(/[\r\n]/g, " ")}\ndata: ${data}\nid: ${seq}\n\n`
+  return `event: ${event.replaceAll(/[\r\n]/g, ' ')}\ndata: ${data}\nid: ${seq}\n\n`
 }

@@ -13,7 +13,11 @@ const ENSURE = `
   from unnest($1::uuid[], $2::text[]) as a (id, graph_id)
   on conflict (assistant_id) do nothing`
 
-type Row = Omit<Assistant, 'created_at' | 'updated_at'> & { created_at: Date; updated_at: Date; total: unknown }
+type Row = Omit<Assistant, 'created_at' | 'updated_at'> & {
+  created_at: Date
+  updated_at: Date
+  total: unknown
+}
 
 export function createAssistants(db: Database): Assistants {
   return {

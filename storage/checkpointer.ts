@@ -45,7 +45,9 @@ const putWritesSql = (onConflict: string) => `
 
 const PUT_WRITES = putWritesSql('do nothing')
 // Interrupts, resume values and errors have fixed places, where the newest counts.
-const PUT_SPECIAL_WRITES = putWritesSql('do update set channel = excluded.channel, type = excluded.type, blob = excluded.blob')
+const PUT_SPECIAL_WRITES = putWritesSql(
+  'do update set channel = excluded.channel, type = excluded.type, blob = excluded.blob',
+)
 
 const HEAD_RUN_ID = `
   select metadata ->> 'run_id' as run_id from checkpoints
@@ -79,7 +81,7 @@ class Checkpointer extends PostgresSaver {
    */
   override getNextVersion(current: number | undefined): number {
     if (typeof current === 'number') return super.getNextVersion(current)
-    const count = current === undefined ? 0 : Number.parseInt(current as string, 10)
+    const count = current === undefined ? 0 : Number.parseInt(current, 10)
     const version = `${String(count + 1).padStart(16, '0')}.${randomBytes(8).toString('hex')}`
     // LangGraph takes strings wherever its types say number (BaseCheckpointSaver is generic only inside).
     return version as unknown as number

@@ -46,7 +46,9 @@ const UNSTORABLE = /\\(?:\\|u0000|ud[89a-f][0-9a-f]{2})/g
 
 /** JSON text that jsonb takes: what it cannot hold becomes U+FFFD. Columns of type json take the text as it is. */
 export function jsonbText(text: string): string {
-  return text.includes('\\u') ? text.replace(UNSTORABLE, (escape) => (escape === '\\\\' ? escape : '\\ufffd')) : text
+  return text.includes('\\u')
+    ? text.replace(UNSTORABLE, (escape) => (escape === '\\\\' ? escape : '\\ufffd'))
+    : text
 }
 
 export function jsonb(value: unknown): string {

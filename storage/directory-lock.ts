@@ -12,7 +12,10 @@ interface Holder {
 export async function lockDirectory(dir: string): Promise<{ release(): Promise<void> }> {
   const path = join(dir, 'lock')
   const mine = join(dir, `lock.${randomUUID()}`)
-  await writeFile(mine, JSON.stringify({ pid: process.pid, started: await startOf(process.pid) } satisfies Holder))
+  await writeFile(
+    mine,
+    JSON.stringify({ pid: process.pid, started: await startOf(process.pid) } satisfies Holder),
+  )
   try {
     for (;;) {
       // A hard link appears whole or not at all, so that nobody ever reads half a lock.
@@ -49,7 +52,8 @@ function parse(text: string): Holder | undefined {
 }
 
 async function isAlive(holder: Holder): Promise<boolean> {
-  if (holder.pid === process.pid) return holder.started === (await startOf(process.pid)) && holder.started !== null
+  if (holder.pid === process.pid)
+    return holder.started === (await startOf(process.pid)) && holder.started !== null
   try {
     process.kill(holder.pid, 0)
   } catch (error) {

@@ -43,7 +43,12 @@ export function createEventLog(db: Database): EventLog {
       return rows.length > 0
     },
     async read(threadId, runId, after, limit) {
-      const { rows } = await db.query<RunEvent & Record<string, unknown>>(READ, [threadId, runId, after, limit])
+      const { rows } = await db.query<RunEvent & Record<string, unknown>>(READ, [
+        threadId,
+        runId,
+        after,
+        limit,
+      ])
       return rows
     },
     async last(threadId, runId) {

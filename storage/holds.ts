@@ -100,13 +100,21 @@ export function createHolds(db: Database): Holds {
       return ended.filter(Boolean).length
     },
     async released(call) {
-      const { rows } = await db.query<{ released_hash: string }>(RELEASED, [call.threadId, call.messageId, call.callId])
+      const { rows } = await db.query<{ released_hash: string }>(RELEASED, [
+        call.threadId,
+        call.messageId,
+        call.callId,
+      ])
       return rows[0]?.released_hash
     },
   }
 }
 
-export async function holdsOfInterrupts(client: Queryable, threadId: string, interruptIds: string[]): Promise<Hold[]> {
+export async function holdsOfInterrupts(
+  client: Queryable,
+  threadId: string,
+  interruptIds: string[],
+): Promise<Hold[]> {
   const { rows } = await client.query<Row>(OF_INTERRUPTS, [threadId, interruptIds])
   return rows.map(toHold)
 }
@@ -123,7 +131,10 @@ export async function recordDecision(
   const [row] = rows
   if (row === undefined) throw new RuntimeError('hold_not_found', `Approval ${approvalId} does not exist.`)
   if (row.status !== 'pending') {
-    throw new RuntimeError('hold_decided', `Approval ${approvalId} is already ${row.status}. Nothing was changed.`)
+    throw new RuntimeError(
+      'hold_decided',
+      `Approval ${approvalId} is already ${row.status}. Nothing was changed.`,
+    )
   }
   const recorded: RecordedDecision = {
     type: decision.type,
@@ -139,7 +150,8 @@ export async function recordDecision(
     JSON.stringify([...row.decisions, recorded]),
     released,
   ])
-  if (decided.rows[0] === undefined) throw new RuntimeError('hold_decided', `Approval ${approvalId} was decided meanwhile.`)
+  if (decided.rows[0] === undefined)
+    throw new RuntimeError('hold_decided', `Approval ${approvalId} was decided meanwhile.`)
   await notify(client, topics.hold(approvalId))
   return toHold(decided.rows[0])
 }

@@ -25,7 +25,9 @@ export async function migrate(db: Database): Promise<void> {
       await client.query(
         'create table if not exists holdpoint_migrations (version integer primary key, name text not null, applied_at timestamptz not null default now())',
       )
-      const { rows } = await client.query<{ version: number }>('select version from holdpoint_migrations order by version')
+      const { rows } = await client.query<{ version: number }>(
+        'select version from holdpoint_migrations order by version',
+      )
       const applied = new Set(rows.map((row) => row.version))
       const newest = Math.max(0, ...applied)
       const ours = known.at(-1)?.version ?? 0
@@ -35,7 +37,8 @@ export async function migrate(db: Database): Promise<void> {
         )
       }
       await new PostgresSaver(poolOfOne(client)).setup()
-      for (const migration of known.filter(({ version }) => !applied.has(version))) await apply(client, migration)
+      for (const migration of known.filter(({ version }) => !applied.has(version)))
+        await apply(client, migration)
     } finally {
       await client.query('select pg_advisory_unlock($1)', [LOCK])
     }

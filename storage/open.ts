@@ -1,4 +1,13 @@
-import type { Assistants, Checkpoints, EventLog, Holds, Queue, Runs, Signals, Threads } from '../runtime/ports.ts'
+import type {
+  Assistants,
+  Checkpoints,
+  EventLog,
+  Holds,
+  Queue,
+  Runs,
+  Signals,
+  Threads,
+} from '../runtime/ports.ts'
 import { createAssistants } from './assistants.ts'
 import { createCheckpoints } from './checkpointer.ts'
 import type { Database } from './database.ts'
@@ -35,7 +44,9 @@ export async function openStorage(options: {
   connectTimeoutMs: number
 }): Promise<Storage> {
   const db =
-    options.databaseUrl === undefined ? await openPglite(options.dataDir) : await openPostgres(options.databaseUrl, options)
+    options.databaseUrl === undefined
+      ? await openPglite(options.dataDir)
+      : await openPostgres(options.databaseUrl, options)
   try {
     await migrate(db)
     // No other process can be on an embedded database: every lease in it is a dead process's.
@@ -58,7 +69,11 @@ function storageOver(db: Database, signals: Signals): Storage {
     holds: createHolds(db),
     checkpoints: createCheckpoints(db),
     signals,
-    ping: () => db.query('select 1').then(() => true, () => false),
+    ping: () =>
+      db.query('select 1').then(
+        () => true,
+        () => false,
+      ),
     close: () => db.close(),
   }
 }

@@ -29,9 +29,12 @@ export async function openPglite(dataDir: string): Promise<Database> {
     }
   } catch (cause) {
     await lock.release()
-    throw new Error(`Cannot open the embedded database in ${dataDir}. Move it away to start afresh, or set DATABASE_URL.`, {
-      cause,
-    })
+    throw new Error(
+      `Cannot open the embedded database in ${dataDir}. Move it away to start afresh, or set DATABASE_URL.`,
+      {
+        cause,
+      },
+    )
   }
 }
 

@@ -22,14 +22,20 @@ export async function openPostgres(
     version = rows[0]?.server_version ?? ''
   } catch (cause) {
     await pool.end()
-    const reason = cause instanceof Error ? cause.message || String((cause as { code?: string }).code) : String(cause)
-    throw new Error(`Cannot reach the database at ${place(connectionString)} (${reason}). Start it, or correct DATABASE_URL.`, {
-      cause,
-    })
+    const reason =
+      cause instanceof Error ? cause.message || String((cause as { code?: string }).code) : String(cause)
+    throw new Error(
+      `Cannot reach the database at ${place(connectionString)} (${reason}). Start it, or correct DATABASE_URL.`,
+      {
+        cause,
+      },
+    )
   }
   if (Number.parseInt(version, 10) < 15) {
     await pool.end()
-    throw new Error(`PostgreSQL ${version} is too old: Holdpoint needs 15 or newer. Upgrade it, or correct DATABASE_URL.`)
+    throw new Error(
+      `PostgreSQL ${version} is too old: Holdpoint needs 15 or newer. Upgrade it, or correct DATABASE_URL.`,
+    )
   }
   const listeners: { close(): Promise<void> }[] = []
   return {

@@ -131,7 +131,8 @@ const HAND_OVER = `
   update runs set status = 'pending', ahead = true, worker_id = null, updated_at = now()
   where thread_id = $1 and run_id = $2 and lease_token = $3 and status = 'running'`
 
-const CANCEL_ACTION = 'select cancel_action from runs where thread_id = $1 and run_id = $2 and lease_token = $3'
+const CANCEL_ACTION =
+  'select cancel_action from runs where thread_id = $1 and run_id = $2 and lease_token = $3'
 
 interface ClaimRow extends RunRow {
   tenant_id: string
@@ -153,7 +154,8 @@ export function createQueue(db: Database): Queue {
     settle: (run, outcome) =>
       db.transaction(async (client) => {
         await client.query(LOCK_THREAD, [run.thread_id])
-        const settled = outcome.status === 'rolled_back' ? await rollBack(client, run) : await settle(client, run, outcome)
+        const settled =
+          outcome.status === 'rolled_back' ? await rollBack(client, run) : await settle(client, run, outcome)
         if (settled) await notify(client, topics.run(run.run_id), topics.queue)
         return settled
       }),
@@ -195,7 +197,13 @@ async function settle(
   outcome: Exclude<Outcome, { status: 'rolled_back' }>,
 ): Promise<boolean> {
   const error = 'error' in outcome ? jsonbText(JSON.stringify(outcome.error)) : null
-  const { rows } = await client.query(SETTLE, [run.thread_id, run.run_id, run.lease_token, outcome.status, error])
+  const { rows } = await client.query(SETTLE, [
+    run.thread_id,
+    run.run_id,
+    run.lease_token,
+    outcome.status,
+    error,
+  ])
   if (rows.length === 0) return false
   await insertEvents(client, run, outcome.events)
   if (outcome.state) await writeState(client, run, outcome.state)
@@ -206,24 +214,43 @@ async function settle(
 
 async function insertEvents(client: Queryable, run: ClaimedRun, { from, list }: Ending): Promise<void> {
   if (list.length === 0) return
-  await client.query(EVENTS, [run.thread_id, run.run_id, from, list.map(({ event }) => event), list.map(({ data }) => data)])
+  await client.query(EVENTS, [
+    run.thread_id,
+    run.run_id,
+    from,
+    list.map(({ event }) => event),
+    list.map(({ data }) => data),
+  ])
 }
 
 async function writeState(client: Queryable, run: ClaimedRun, state: ThreadState): Promise<void> {
-  await client.query(THREAD_STATE, [run.thread_id, jsonbText(state.values), jsonbText(JSON.stringify(state.interrupts))])
+  await client.query(THREAD_STATE, [
+    run.thread_id,
+    jsonbText(state.values),
+    jsonbText(JSON.stringify(state.interrupts)),
+  ])
   const stale = await client.query<{ approval_id: string }>(CANCEL_STALE_HOLDS, [
     run.thread_id,
     state.holds.map(({ interrupt_id }) => interrupt_id),
   ])
   if (state.holds.length > 0) {
-    await client.query(INSERT_HOLDS, [run.thread_id, run.run_id, run.assistant_id, JSON.stringify(state.holds)])
+    await client.query(INSERT_HOLDS, [
+      run.thread_id,
+      run.run_id,
+      run.assistant_id,
+      JSON.stringify(state.holds),
+    ])
   }
   const told = [...stale.rows, ...state.holds].map(({ approval_id }) => topics.hold(approval_id))
   if (told.length > 0) await notify(client, ...told)
 }
 
 async function rollBack(client: Queryable, run: ClaimedRun): Promise<boolean> {
-  const { rows } = await client.query<{ thread_status: string }>(ROLL_BACK, [run.thread_id, run.run_id, run.lease_token])
+  const { rows } = await client.query<{ thread_status: string }>(ROLL_BACK, [
+    run.thread_id,
+    run.run_id,
+    run.lease_token,
+  ])
   const [gone] = rows
   if (gone === undefined) return false
   const next = gone.thread_status === 'busy' ? 'idle' : gone.thread_status

@@ -11,7 +11,8 @@ import { notify } from './signals.ts'
 export const RUN_COLUMNS = `runs.thread_id, runs.run_id, runs.assistant_id, runs.status, runs.metadata, runs.request,
   runs.multitask_strategy, runs.error, runs.attempt, runs.created_at, runs.updated_at`
 
-const CREATE_THREAD = 'insert into threads (thread_id, metadata) values ($1, $2::jsonb) on conflict (thread_id) do nothing'
+const CREATE_THREAD =
+  'insert into threads (thread_id, metadata) values ($1, $2::jsonb) on conflict (thread_id) do nothing'
 
 const LOCK_THREAD = 'select status, interrupts from threads where thread_id = $1 for update'
 
@@ -116,13 +117,21 @@ export function createRuns(db: Database): Runs {
       return rows[0]?.status
     },
     async list(threadId, { status, limit, offset }) {
-      const { rows } = await db.query<RunRow & Record<string, unknown>>(LIST, [threadId, status ?? null, limit, offset])
+      const { rows } = await db.query<RunRow & Record<string, unknown>>(LIST, [
+        threadId,
+        status ?? null,
+        limit,
+        offset,
+      ])
       return { items: rows.map(toRun), total: Number(rows[0]?.total ?? 0) }
     },
     async cancel(threadId, runId, action) {
       await db.transaction(async (client) => {
         await client.query(LOCK_THREAD, [threadId])
-        if (action === 'rollback' && (await client.query(STATUS, [threadId, runId])).rows[0]?.['status'] === 'pending') {
+        if (
+          action === 'rollback' &&
+          (await client.query(STATUS, [threadId, runId])).rows[0]?.['status'] === 'pending'
+        ) {
           await client.query(DELETE, [threadId, runId])
         } else {
           await client.query(CANCEL_PENDING, [threadId, runId])
@@ -143,7 +152,10 @@ export function createRuns(db: Database): Runs {
         }
         const { rows: left } = await client.query(STATUS, [threadId, runId])
         if (left.length === 0) return false
-        throw new RuntimeError('thread_busy', `Run ${runId} is running. Cancel it first, or wait until it ends.`)
+        throw new RuntimeError(
+          'thread_busy',
+          `Run ${runId} is running. Cancel it first, or wait until it ends.`,
+        )
       }),
   }
 }
@@ -166,14 +178,19 @@ async function insertRun(
   if (!ahead) await makeRoom(client, run)
 
   const request: RunRequest =
-    resumed === undefined ? run.request : { ...run.request, command: { ...run.request.command, resume: resumed } }
+    resumed === undefined
+      ? run.request
+      : { ...run.request, command: { ...run.request.command, resume: resumed } }
   const { rows } = await insertRow(client, run, request, ahead)
   const [row] = rows
   if (row === undefined) throw new Error('The inserted run did not come back.')
   if (resumed) await client.query(RESUMED, [threadId, run.run_id, Object.keys(resumed)])
   await client.query(THREAD_BUSY, [
     threadId,
-    jsonb({ ...(run.metadata['graph_id'] === undefined ? {} : { graph_id: run.metadata['graph_id'] }), assistant_id: run.assistant_id }),
+    jsonb({
+      ...(run.metadata['graph_id'] === undefined ? {} : { graph_id: run.metadata['graph_id'] }),
+      assistant_id: run.assistant_id,
+    }),
   ])
   await notify(client, topics.queue)
   return toRun(row)
@@ -204,16 +221,25 @@ async function makeRoom(client: Queryable, run: NewRun): Promise<void> {
   if (strategy === 'reject') {
     const active = await client.query(ACTIVE, [threadId])
     if (active.rows.length > 0) {
-      throw new RuntimeError('thread_busy', `Thread ${threadId} has a run that has not ended. Wait for it, or choose another multitask_strategy.`)
+      throw new RuntimeError(
+        'thread_busy',
+        `Thread ${threadId} has a run that has not ended. Wait for it, or choose another multitask_strategy.`,
+      )
     }
     const held = await client.query(PENDING_HOLDS, [threadId])
     if (held.rows.length > 0) {
-      throw new RuntimeError('thread_held', `Thread ${threadId} waits for an approval. Decide it at /approvals, or choose another multitask_strategy.`)
+      throw new RuntimeError(
+        'thread_held',
+        `Thread ${threadId} waits for an approval. Decide it at /approvals, or choose another multitask_strategy.`,
+      )
     }
     return
   }
   const running = await client.query<{ run_id: string }>(STOP_RUNNING, [threadId, strategy])
-  const pending = await client.query<{ run_id: string }>(strategy === 'rollback' ? DELETE_PENDING : INTERRUPT_PENDING, [threadId])
+  const pending = await client.query<{ run_id: string }>(
+    strategy === 'rollback' ? DELETE_PENDING : INTERRUPT_PENDING,
+    [threadId],
+  )
   await cancelHolds(client, threadId)
   const told = [
     ...running.rows.map(({ run_id }) => topics.cancel(run_id)),
@@ -244,15 +270,24 @@ async function resumeMap(
   const answered = new Set(active.flatMap(({ request }) => Object.keys(request.command?.resume ?? {})))
   for (const id of Object.keys(given)) {
     if (answered.has(id)) throw new RuntimeError('hold_decided', `Interrupt ${id} already has an answer.`)
-    if (!waiting.has(id)) throw new RuntimeError('invalid_resume', `Interrupt ${id} does not wait in this thread. Read the thread's interrupts.`)
+    if (!waiting.has(id))
+      throw new RuntimeError(
+        'invalid_resume',
+        `Interrupt ${id} does not wait in this thread. Read the thread's interrupts.`,
+      )
   }
   for (const { decisions } of answers) {
     for (const { approvalId, decision, edited } of decisions) {
       await recordDecision(client, approvalId, decision, 'local', edited)
     }
   }
-  const holds = Map.groupBy(await holdsOfInterrupts(client, run.thread_id, Object.keys(given)), (hold) => hold.interrupt_id)
-  return Object.fromEntries(Object.entries(given).map(([id, value]) => [id, holdAnswer(holds.get(id)) ?? value]))
+  const holds = Map.groupBy(
+    await holdsOfInterrupts(client, run.thread_id, Object.keys(given)),
+    (hold) => hold.interrupt_id,
+  )
+  return Object.fromEntries(
+    Object.entries(given).map(([id, value]) => [id, holdAnswer(holds.get(id)) ?? value]),
+  )
 }
 
 function holdAnswer(holds: Hold[] | undefined) {

@@ -49,7 +49,10 @@ export function createThreads(db: Database): Threads {
       if (rows[0]) return toThread(rows[0])
       const existing = ifExists === 'do_nothing' ? await get(thread_id) : undefined
       if (existing) return existing
-      throw new RuntimeError('thread_exists', `Thread ${thread_id} already exists. Use it, or create one with another id.`)
+      throw new RuntimeError(
+        'thread_exists',
+        `Thread ${thread_id} already exists. Use it, or create one with another id.`,
+      )
     },
     async search(filter) {
       const { rows } = await db.query<Row>(searchSql(filter), [
@@ -69,7 +72,9 @@ export function createThreads(db: Database): Threads {
     delete: (threadId) =>
       db.transaction(async (client) => {
         // Locked first, as everywhere: whoever starts or ends a run of this thread waits here.
-        const { rows } = await client.query('select 1 from threads where thread_id = $1 for update', [threadId])
+        const { rows } = await client.query('select 1 from threads where thread_id = $1 for update', [
+          threadId,
+        ])
         if (rows.length === 0) return false
         await client.query(CANCEL_HOLDS, [threadId])
         const runs = await client.query<{ run_id: string }>(DELETE_RUNS, [threadId])

@@ -37,7 +37,10 @@ export function approvalRoutes(ports: ApprovalPorts): Endpoint[] {
       tag: 'Approvals',
       summary: 'Get an approval; one that a stream has just announced is waited for',
       params: ApprovalParams,
-      answers: { 200: { description: 'The approval', schema: Approval }, 404: { description: 'No such approval' } },
+      answers: {
+        200: { description: 'The approval', schema: Approval },
+        404: { description: 'No such approval' },
+      },
       handle: async (c, { params }) => json(c, await findHold(ports, params.approval_id, c.req.raw.signal)),
     }),
     endpoint({

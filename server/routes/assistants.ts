@@ -9,7 +9,13 @@ import { Assistant, AssistantParams, AssistantSearch } from '../schemas.ts'
 
 const NOT_FOUND = { 404: { description: 'No such assistant' } }
 
-export function assistantRoutes({ assistants, graphs }: { assistants: Assistants; graphs: Graphs }): Endpoint[] {
+export function assistantRoutes({
+  assistants,
+  graphs,
+}: {
+  assistants: Assistants
+  graphs: Graphs
+}): Endpoint[] {
   return [
     endpoint({
       method: 'post',
@@ -45,13 +51,21 @@ export function assistantRoutes({ assistants, graphs }: { assistants: Assistants
       tag: 'Assistants',
       summary: "The graph's nodes and edges",
       params: AssistantParams,
-      query: z.object({ xray: z.string().regex(/^(true|false|\d{1,2})$/, 'must be true, false or a number').default('false') }),
+      query: z.object({
+        xray: z
+          .string()
+          .regex(/^(true|false|\d{1,2})$/, 'must be true, false or a number')
+          .default('false'),
+      }),
       answers: { 200: { description: 'Nodes and edges', schema: z.looseObject({}) }, ...NOT_FOUND },
       async handle(c, { params, query }) {
         const assistant = await findAssistant(assistants, params.assistant_id)
         const graph = await graphs.get(assistant.graph_id, {})
         const xray = query.xray === 'true' ? true : query.xray === 'false' ? false : Number(query.xray)
-        return json(c, (await graph.getGraphAsync({ xray } as Parameters<typeof graph.getGraphAsync>[0])).toJSON())
+        return json(
+          c,
+          (await graph.getGraphAsync({ xray } as Parameters<typeof graph.getGraphAsync>[0])).toJSON(),
+        )
       },
     }),
     endpoint({

@@ -16,9 +16,18 @@ const INERT = {
   'Content-Security-Policy': "default-src 'none'; sandbox",
 }
 
-export function fileRoutes({ threads, workspaces }: { threads: Threads; workspaces: Workspaces }): Endpoint[] {
+export function fileRoutes({
+  threads,
+  workspaces,
+}: {
+  threads: Threads
+  workspaces: Workspaces
+}): Endpoint[] {
   const file = { path: '/threads/:thread_id/files/:path{.+}', tag: 'Files', params: FileParams } as const
-  const REFUSED = { 404: { description: 'No such thread or file' }, 422: { description: 'Not a path inside the workspace' } }
+  const REFUSED = {
+    404: { description: 'No such thread or file' },
+    422: { description: 'Not a path inside the workspace' },
+  }
   return [
     endpoint({
       method: 'get',
@@ -26,7 +35,10 @@ export function fileRoutes({ threads, workspaces }: { threads: Threads; workspac
       tag: 'Files',
       summary: "List the files of a thread's workspace",
       params: ThreadParams,
-      answers: { 200: { description: 'Files, by path', schema: z.array(FileEntry) }, 404: { description: 'No such thread' } },
+      answers: {
+        200: { description: 'Files, by path', schema: z.array(FileEntry) },
+        404: { description: 'No such thread' },
+      },
       async handle(c, { params }) {
         await findThread(threads, params.thread_id)
         return json(c, await workspaces.list(params.thread_id))
@@ -36,10 +48,17 @@ export function fileRoutes({ threads, workspaces }: { threads: Threads; workspac
       ...file,
       method: 'put',
       summary: 'Write a file: the body is its bytes',
-      answers: { 200: { description: 'The file', schema: FileEntry }, ...REFUSED, 413: { description: 'Too large' } },
+      answers: {
+        200: { description: 'The file', schema: FileEntry },
+        ...REFUSED,
+        413: { description: 'Too large' },
+      },
       async handle(c, { params }) {
         await findThread(threads, params.thread_id)
-        return json(c, await workspaces.write(params.thread_id, params.path, new Uint8Array(await c.req.arrayBuffer())))
+        return json(
+          c,
+          await workspaces.write(params.thread_id, params.path, new Uint8Array(await c.req.arrayBuffer())),
+        )
       },
     }),
     endpoint({

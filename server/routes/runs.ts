@@ -16,9 +16,14 @@ const KEEP_ALIVE_MS = 1_000
 export type RunPorts = StartPorts & FollowPorts
 
 const NOT_FOUND = { 404: { description: 'No such thread, run or assistant' } }
-const REFUSED = { 409: { description: 'The thread is busy or held' }, 422: { description: 'The request makes no sense' } }
+const REFUSED = {
+  409: { description: 'The thread is busy or held' },
+  422: { description: 'The request makes no sense' },
+}
 const EVENTS = { 200: { description: 'The run, as server-sent events', type: 'text/event-stream' } }
-const VALUES = { 200: { description: 'The final values, or {"__error__": {error, message}}', schema: z.unknown() } }
+const VALUES = {
+  200: { description: 'The final values, or {"__error__": {error, message}}', schema: z.unknown() },
+}
 
 export function runRoutes(ports: RunPorts): Endpoint[] {
   const create = { method: 'post', tag: 'Runs', params: ThreadParams, body: RunCreate } as const
@@ -73,7 +78,11 @@ function runReads(ports: RunPorts): Endpoint[] {
       async handle(c, { params, query }) {
         await findThread(ports.threads, params.thread_id)
         const { status, ...page } = query
-        return paged(c, await ports.runs.list(params.thread_id, { ...page, ...(status ? { status } : {}) }), page)
+        return paged(
+          c,
+          await ports.runs.list(params.thread_id, { ...page, ...(status ? { status } : {}) }),
+          page,
+        )
       },
     }),
     endpoint({
@@ -89,7 +98,8 @@ function runReads(ports: RunPorts): Endpoint[] {
       summary: "Wait for a run's end",
       query: RunJoin,
       answers: { ...VALUES, ...NOT_FOUND },
-      handle: async (_c, { params, query }) => waitForRun(ports, await findRun(ports, params), query.cancel_on_disconnect),
+      handle: async (_c, { params, query }) =>
+        waitForRun(ports, await findRun(ports, params), query.cancel_on_disconnect),
     }),
     endpoint({
       ...one,
@@ -114,12 +124,21 @@ function runChanges(ports: RunPorts): Endpoint[] {
       summary: 'Cancel a run; with action=rollback also its checkpoints',
       params: RunParams,
       query: RunCancel,
-      answers: { 202: { description: 'It is being cancelled' }, 204: { description: 'It has ended' }, ...NOT_FOUND },
+      answers: {
+        202: { description: 'It is being cancelled' },
+        204: { description: 'It has ended' },
+        ...NOT_FOUND,
+      },
       async handle(c, { params, query }) {
         const run = await findRun(ports, params)
         await ports.runs.cancel(run.thread_id, run.run_id, query.action)
         if (!query.wait) return c.body(null, 202)
-        const place = { threadId: run.thread_id, runId: run.run_id, idleMs: KEEP_ALIVE_MS, signal: c.req.raw.signal }
+        const place = {
+          threadId: run.thread_id,
+          runId: run.run_id,
+          idleMs: KEEP_ALIVE_MS,
+          signal: c.req.raw.signal,
+        }
         await awaitRun(ports, place, async () => {})
         return c.body(null, 204)
       },
@@ -140,7 +159,10 @@ function runChanges(ports: RunPorts): Endpoint[] {
   ]
 }
 
-async function findRun({ runs }: RunPorts, { thread_id, run_id }: z.output<typeof RunParams>): Promise<RuntimeRun> {
+async function findRun(
+  { runs }: RunPorts,
+  { thread_id, run_id }: z.output<typeof RunParams>,
+): Promise<RuntimeRun> {
   const run = await runs.get(thread_id, run_id)
   if (run === undefined) throw new RuntimeError('run_not_found', 'Run not found')
   return run
@@ -149,7 +171,13 @@ async function findRun({ runs }: RunPorts, { thread_id, run_id }: z.output<typeo
 function streamRun(ports: RunPorts, run: RuntimeRun, after: number, cancelOnDisconnect: boolean): Response {
   const gone = new AbortController()
   const path = `/threads/${run.thread_id}/runs/${run.run_id}`
-  const place = { threadId: run.thread_id, runId: run.run_id, after, idleMs: HEARTBEAT_MS, signal: gone.signal }
+  const place = {
+    threadId: run.thread_id,
+    runId: run.run_id,
+    after,
+    idleMs: HEARTBEAT_MS,
+    signal: gone.signal,
+  }
   return sseResponse(followRun(ports, place), {
     // With `Location` the official SDK comes back with Last-Event-ID when its connection breaks.
     headers: { 'Content-Location': path, Location: `${path}/stream` },
@@ -177,7 +205,10 @@ function waitForRun(ports: RunPorts, run: RuntimeRun, cancelOnDisconnect: boolea
     },
   })
   return new Response(body, {
-    headers: { 'Content-Type': 'application/json', 'Content-Location': `/threads/${run.thread_id}/runs/${run.run_id}` },
+    headers: {
+      'Content-Type': 'application/json',
+      'Content-Location': `/threads/${run.thread_id}/runs/${run.run_id}`,
+    },
   })
 }
 
@@ -190,7 +221,10 @@ function lastEventId(header: string | undefined): number {
   if (header === undefined || header === '' || header === '-') return -1
   const id = Number(header)
   if (Number.isSafeInteger(id) && id >= -1 && id < 2 ** 31) return id
-  throw new RuntimeError('invalid_input', 'Last-Event-ID must be the id of an event of this run, or -1 for all.')
+  throw new RuntimeError(
+    'invalid_input',
+    'Last-Event-ID must be the id of an event of this run, or -1 for all.',
+  )
 }
 
 function startOf(threadId: string, body: RunCreate): Parameters<typeof startRun>[1] {
@@ -238,17 +272,32 @@ function commandOf({ command, input }: RunCreate): Parameters<typeof startRun>[1
   return given
 }
 
-function checkpointOf({ checkpoint, checkpoint_id, config }: RunCreate): { checkpoint_id: string; checkpoint_ns?: string } | null {
+function checkpointOf({
+  checkpoint,
+  checkpoint_id,
+  config,
+}: RunCreate): { checkpoint_id: string; checkpoint_ns?: string } | null {
   const fromConfig = config?.configurable?.['checkpoint_id']
-  const id = checkpoint?.checkpoint_id ?? checkpoint_id ?? (typeof fromConfig === 'string' ? fromConfig : undefined)
+  const id =
+    checkpoint?.checkpoint_id ?? checkpoint_id ?? (typeof fromConfig === 'string' ? fromConfig : undefined)
   if (id == null) return null
   const ns = checkpoint?.checkpoint_ns
   return { checkpoint_id: id, ...(ns == null || ns === '' ? {} : { checkpoint_ns: ns }) }
 }
 
-const OURS = new Set(['thread_id', 'run_id', 'assistant_id', 'graph_id', 'checkpoint_id', 'checkpoint_ns', 'checkpoint_map'])
+const OURS = new Set([
+  'thread_id',
+  'run_id',
+  'assistant_id',
+  'graph_id',
+  'checkpoint_id',
+  'checkpoint_ns',
+  'checkpoint_map',
+])
 
 /** A client's configuration without what says where and as whom the run runs, and without LangGraph's internals. */
 function clientConfigurable(configurable: Record<string, Json>): Record<string, Json> {
-  return Object.fromEntries(Object.entries(configurable).filter(([key]) => !OURS.has(key) && !key.startsWith('__')))
+  return Object.fromEntries(
+    Object.entries(configurable).filter(([key]) => !OURS.has(key) && !key.startsWith('__')),
+  )
 }

@@ -15,7 +15,10 @@ export function systemRoutes({ version, langgraphVersion, ping }: SystemPorts): 
       tag: 'System',
       summary: 'Whether the server answers; with check_db=1 also whether its database does',
       query: z.object({ check_db: z.enum(['0', '1']).default('0') }),
-      answers: { 200: { description: 'It does', schema: z.object({ ok: z.boolean() }) }, 500: { description: 'It does not' } },
+      answers: {
+        200: { description: 'It does', schema: z.object({ ok: z.boolean() }) },
+        500: { description: 'It does not' },
+      },
       async handle(c, { query }) {
         const ok = query.check_db === '0' || (await ping())
         return c.json({ ok }, ok ? 200 : 500)

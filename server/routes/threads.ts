@@ -92,7 +92,8 @@ export function threadRoutes(ports: ThreadPorts): Endpoint[] {
       answers: { 200: { description: 'The thread', schema: Thread }, ...NOT_FOUND },
       async handle(c, { params, body }) {
         const thread = await threads.patch(params.thread_id, body.metadata ?? {})
-        if (thread === undefined) throw new RuntimeError('thread_not_found', `Thread ${params.thread_id} does not exist.`)
+        if (thread === undefined)
+          throw new RuntimeError('thread_not_found', `Thread ${params.thread_id} does not exist.`)
         return json(c, thread)
       },
     }),
@@ -128,7 +129,12 @@ function stateRoutes(ports: ThreadPorts): Endpoint[] {
       query: z.object({ subgraphs: QueryFlag }),
       answers: state,
       handle: async (c, { params, query }) =>
-        json(c, await readState(ports, await findThread(ports.threads, params.thread_id), { subgraphs: query.subgraphs })),
+        json(
+          c,
+          await readState(ports, await findThread(ports.threads, params.thread_id), {
+            subgraphs: query.subgraphs,
+          }),
+        ),
     }),
     endpoint({
       method: 'get',
@@ -172,7 +178,13 @@ function stateRoutes(ports: ThreadPorts): Endpoint[] {
       answers: states,
       async handle(c, { params, query }) {
         const thread = await findThread(ports.threads, params.thread_id)
-        return json(c, await readHistory(ports, thread, { limit: query.limit, ...(query.before ? { before: query.before } : {}) }))
+        return json(
+          c,
+          await readHistory(ports, thread, {
+            limit: query.limit,
+            ...(query.before ? { before: query.before } : {}),
+          }),
+        )
       },
     }),
     endpoint({

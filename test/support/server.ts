@@ -112,7 +112,10 @@ async function addressOf(child: ChildProcess): Promise<string> {
   throw new Error('The server did not say where it listens.')
 }
 
-function environment({ databaseUrl, modelUrl, env }: TestServerOptions, dataDir: string): Record<string, string> {
+function environment(
+  { databaseUrl, modelUrl, env }: TestServerOptions,
+  dataDir: string,
+): Record<string, string> {
   return {
     PORT: '0',
     HOLDPOINT_DATA_DIR: dataDir,
