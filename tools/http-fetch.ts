@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import { cleanText } from './clean-text.ts'
+import { decodePiece } from './decode-piece.ts'
 import { defineTool, ToolError } from './define.ts'
 import { HTTP_ACCESS } from './http-guard.ts'
 import { guardedRequest, type HttpResponse } from './http-request.ts'
-import { decodePiece } from './read-file.ts'
 
 const MAX_BODY = 64 * 1024
 /** Those that steer the connection, or speak for a browser. */
@@ -66,7 +66,7 @@ function isRead(method: string): boolean {
 }
 
 function describe({ status, headers, bytes, truncated }: HttpResponse) {
-  const { encoding, content } = decodePiece(bytes, truncated)
+  const { encoding, content } = decodePiece(bytes, { after: truncated })
   const shown = SHOWN.flatMap((name) => {
     const value = headers[name]
     return typeof value === 'string' ? [[name, cleanText(value)] as const] : []

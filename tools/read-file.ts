@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { WORKSPACES } from '../runtime/workspaces.ts'
+import { decodePiece } from './decode-piece.ts'
 import { defineTool } from './define.ts'
 import { forModel } from './workspace-errors.ts'
 
@@ -29,7 +30,7 @@ export const readFile = defineTool({
     const { bytes, size } = await forModel(
       call.service(WORKSPACES).read(call.threadId, path, { offset, limit }),
     )
-    const piece = decodePiece(Buffer.from(bytes), offset + bytes.length < size)
+    const piece = decodePiece(Buffer.from(bytes), { before: offset > 0, after: offset + bytes.length < size })
     const end = offset + piece.bytes
     return {
       path,
@@ -40,40 +41,3 @@ export const readFile = defineTool({
     }
   },
 })
-
-/**
- * A piece as text without a character cut in two. One that began before the piece is left out; one that goes on
- * after it is left for the next. NUL makes it binary, because no text column takes it.
- */
-export function decodePiece(piece: Buffer, more: boolean) {
-  const text = piece.subarray(leadingRest(piece), more ? completeLength(piece) : piece.length)
-  try {
-    const content = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(text)
-    if (!content.includes('\0'))
-      return { encoding: 'utf8' as const, content, bytes: text.byteOffset - piece.byteOffset + text.length }
-  } catch {
-    // Not UTF-8.
-  }
-  return { encoding: 'base64' as const, content: piece.toString('base64'), bytes: piece.length }
-}
-
-function isContinuation(byte: number | undefined): boolean {
-  return byte !== undefined && (byte & 0b1100_0000) === 0b1000_0000
-}
-
-function leadingRest(piece: Buffer): number {
-  let at = 0
-  while (at < 3 && isContinuation(piece[at])) at++
-  return at
-}
-
-/** Bytes up to the start of a sequence that the end of the piece cuts. */
-function completeLength(piece: Buffer): number {
-  for (let back = 1; back <= 3 && back <= piece.length; back++) {
-    const byte = piece[piece.length - back] ?? 0
-    if (isContinuation(byte)) continue
-    const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1
-    return length > back ? piece.length - back : piece.length
-  }
-  return piece.length
-}

@@ -1,11 +1,11 @@
 import { writeCode, type Analysis } from './code.ts'
-import { chooseColumns, isRowNoun, type Choice } from './columns.ts'
+import { chooseColumns, FITS, isRowNoun, type Choice } from './columns.ts'
 import { readSheet, type Sheet } from './csv.ts'
 import { readAnswer, type Findings } from './findings.ts'
 import { stopped, together, type History, type Progress } from './history.ts'
 import type { Question } from './question.ts'
 import { isRecord } from './tool-result.ts'
-import { wordsOf } from './words.ts'
+import { likeness, wordsOf } from './words.ts'
 
 /** Answers a question about tables: find the file, read its head, run a program that follows from it. */
 export function analyse(question: Question, history: History): Progress<Findings[]> {
@@ -24,13 +24,25 @@ export function analyse(question: Question, history: History): Progress<Findings
   if (chosen.length === 0) return stopped(unclear(question, readings))
   const failed = chosen.find(({ choice }) => choice.kind === 'none')
   if (failed?.choice.kind === 'none') return stopped(whyNot(failed.file, failed.sheet, failed.choice.reason))
-  return together(
-    chosen.flatMap(({ file, sheet, choice }) =>
-      sheet && choice.kind === 'chosen'
-        ? [compute({ file, sheet, ...choice.columns, top: question.top }, [...choice.remarks, ...unread(question)], history)]
-        : [],
-    ),
+  const computed = chosen.flatMap(({ file, sheet }) =>
+    sheet ? parts(question, sheet).map((part) => answerPart(part, file, sheet, history)) : [],
   )
+  return together(computed)
+}
+
+/** "The sales and the costs" of one table are two questions, unless one column is called like that. */
+function parts(question: Question, sheet: Sheet): Question[] {
+  const values = question.value.split(/\s+(?:and|&)\s+/)
+  const whole = sheet.header.some((name) => likeness(wordsOf(question.value), wordsOf(name)) === 2)
+  const fits = (value: string) => sheet.header.some((name) => likeness(wordsOf(value), wordsOf(name)) >= FITS)
+  const several = values.length > 1 && !whole && values.every(fits)
+  return several ? values.map((value) => ({ ...question, value, tails: { ...question.tails, value: '' } })) : [question]
+}
+
+function answerPart(question: Question, file: string, sheet: Sheet, history: History): Progress<Findings> {
+  const choice = chooseColumns(question, sheet)
+  if (choice.kind === 'none') return stopped(whyNot(file, sheet, choice.reason))
+  return compute({ file, sheet, ...choice.columns, top: question.top }, [...choice.remarks, ...unread(question)], history)
 }
 
 interface Reading {
@@ -122,7 +134,7 @@ function unclear(question: Question, readings: readonly Reading[]): string {
 }
 
 function unread(question: Question): string[] {
-  return question.unread.map((words) => `The condition "${words}" is beyond these rules and was not applied.`)
+  return question.unread.map((words) => `The words "${words}" are beyond these rules and were left out.`)
 }
 
 function whyNot(file: string, sheet: Sheet | null, reason: string): string {

@@ -18,7 +18,7 @@ export type Choice =
 export function chooseColumns(question: Question, sheet: Sheet): Choice {
   const columns = sheet.header.map((name, at) => describe(at, name, sheet.samples.map((row) => row[at] ?? '')))
   const remarks: string[] = []
-  const { groups: phrases, value: phrase } = groupedByValue(question, columns)
+  const { groups: phrases, value: phrase } = groupedByValue(spelledOut(question, columns), columns)
 
   const keep = question.where && chooseCondition(question.where, columns)
   if (keep === null) return { kind: 'none', reason: `no column fits "${question.where?.column}"` }
@@ -36,7 +36,9 @@ export function chooseColumns(question: Question, sheet: Sheet): Choice {
     groups.push(found.at)
   }
   if (value.remark !== undefined) remarks.push(value.remark)
-  const operation = phrase === '' && question.operation === 'distinct' ? 'count' : question.operation
+  const counted = columns[value.at ?? -1]
+  const things = question.countsThings && counted !== undefined && !counted.numeric && !counted.identifier
+  const operation = counted === undefined && question.operation === 'distinct' ? 'count' : things ? 'distinct' : question.operation
   const times = question.operation === 'sum' && !value.named ? chooseQuantity(value.at, columns) : undefined
   return {
     kind: 'chosen',
@@ -56,6 +58,9 @@ interface Column {
   identifier: boolean
   money: boolean
   currency: boolean
+  /** Whole numbers that go up by one: the rows' own. */
+  sequence: boolean
+  decimals: boolean
   /** Different values per value: 1 where none repeats. */
   variety: number
 }
@@ -76,7 +81,29 @@ function describe(at: number, name: string, cells: readonly string[]): Column {
     ),
     money: meanings.includes('amount') || meanings.includes('price') || filled.some((cell) => /\p{Sc}/u.test(cell)),
     currency: share((cell) => /\p{Sc}|\b[A-Z]{3}\b/u.test(cell)),
+    sequence: filled.length > 2 && filled.every((cell, at) => at === 0 || Number(cell) === Number(filled[at - 1]) + 1),
+    decimals: share((cell) => /[.,]\d{1,2}\D*$/.test(cell)),
     variety: new Set(filled.map((cell) => cell.trim().toLowerCase().replace(/\s+/g, ' '))).size / Math.max(1, filled.length),
+  }
+}
+
+/** Names of columns with words in them that end a phrase elsewhere: "List Price", "Sum of Squares", "Bill To". */
+function spelledOut(question: Question, columns: readonly Column[]): Question {
+  const plain = (text: string) => ` ${text.toLowerCase().replace(/^\s*(?:(?:of|the|all|our|my|each|every)\s+)*/, '').replace(/[^\p{L}\p{N}]+/gu, ' ').trim()} `
+  const begins = (tail: string) =>
+    columns
+      .map(({ name }) => name)
+      .filter((name) => plain(name).trim() !== '' && plain(tail).startsWith(plain(name)))
+      .toSorted((a, b) => b.length - a.length)[0]
+  const value = begins(question.tails.value)
+  const group = begins(question.tails.group)
+  return {
+    ...question,
+    value: value !== undefined && value.length > question.value.length ? value : question.value,
+    groups:
+      group === undefined
+        ? question.groups
+        : [group, ...question.groups.slice(1).filter((one) => !plain(group).includes(plain(one)))],
   }
 }
 
@@ -90,7 +117,8 @@ function groupedByValue(question: Question, columns: readonly Column[]): { group
 }
 
 const NUMERIC: ReadonlySet<string> = new Set(['sum', 'average', 'min', 'max'])
-const FITS = 0.5
+/** From here on a phrase and a name speak of the same. */
+export const FITS = 0.5
 
 interface ValueChoice {
   at?: number
@@ -172,9 +200,9 @@ function chooseQuantity(value: number | undefined, columns: readonly Column[]): 
 }
 
 /** How likely a column of numbers is the one that "the total" means. */
-function likelihood({ words, currency, identifier }: Column): number {
+function likelihood({ words, currency, identifier, sequence, decimals }: Column): number {
   const has = (pattern: RegExp) => words.some((word) => pattern.test(word))
-  let score = currency ? 2 : 0
+  let score = (currency ? 2 : 0) + (decimals ? 0.5 : 0) - (sequence ? 5 : 0)
   if (words.some((word) => meaningOf(word) === 'amount')) score += 4
   if (has(/^(?:total|gesamt.*|grand)$/)) score += 1
   if (has(/^(?:.*betrag|umsatz|revenue|importe|montant|amount)$/)) score += 0.5

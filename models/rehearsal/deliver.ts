@@ -37,7 +37,7 @@ function send(mail: NonNullable<Delivery['mail']>, findings: readonly Findings[]
     args: {
       to: addresses(mail.to, 'to', tools),
       subject: mail.subject ?? subjectOf(findings),
-      body: mail.text ?? `${textOfAll(findings)}\n`,
+      body: bodyOf(mail.text ?? textOfAll(findings)),
       ...(mail.cc.length > 0 && { cc: addresses(mail.cc, 'cc', tools) }),
     },
   })
@@ -46,6 +46,8 @@ function send(mail: NonNullable<Delivery['mail']>, findings: readonly Findings[]
   const { result } = sent.value
   const path = field(result, 'path')
   if (path !== undefined) return { kind: 'done', value: `The mail is sent: ${path}` }
+  const message = field(result, 'message')
+  if (message !== undefined) return { kind: 'done', value: `No mail was sent; a person answered instead: ${message}` }
   return { kind: 'done', value: isRecord(result) ? 'The mail is sent.' : `send_email answered: ${String(result)}` }
 }
 
@@ -60,6 +62,13 @@ function addresses(names: string[], key: string, tools: Tools): Json {
 function accepts(property: Record<string, unknown>, type: string): boolean {
   const options = property['anyOf'] ?? property['oneOf']
   return Array.isArray(options) && options.some((option) => isRecord(option) && option['type'] === type)
+}
+
+/** What send_email takes, and a line to say so. */
+const MAX_BODY = 49_000
+
+function bodyOf(text: string): string {
+  return text.length <= MAX_BODY ? `${text}\n` : `${text.slice(0, MAX_BODY)}\n… (cut: the whole is ${text.length} characters)\n`
 }
 
 const MAX_SUBJECT = 120

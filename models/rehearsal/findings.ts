@@ -16,7 +16,8 @@ export interface Findings {
 /** The words of an analysis: "Total of Amount by Customer in orders.csv". */
 export function titleOf({ operation, sheet, groups, value, times, keep, top, file }: Analysis): string {
   const name = (column: number) => sheet.header[column] || `column ${column + 1}`
-  const subject = value === undefined ? 'rows' : times === undefined ? name(value) : `${name(times)} x ${name(value)}`
+  const counted = operation === 'count' ? 'rows with ' : ''
+  const subject = value === undefined ? 'rows' : times === undefined ? `${counted}${name(value)}` : `${name(times)} x ${name(value)}`
   const by = groups.length > 0 ? ` by ${groups.map(name).join(' and ')}` : ''
   const where = keep ? ` where ${name(keep.column)} ${keep.comparison} ${keep.operand}` : ''
   const best = top ? ` (${top.lowest ? 'bottom' : 'top'} ${top.count})` : ''

@@ -4,9 +4,9 @@
  */
 
 export const READ_ROWS = String.raw`
-// Fields in quotes may hold the delimiter, line ends and doubled quotes. Each row knows the line it starts on.
-function parse(text, delimiter) {
-  const rows = []
+// Hands over row by row, so that a large file needs little memory, until visit says false. Fields in quotes may
+// hold the delimiter, line ends and doubled quotes.
+function parse(text, delimiter, visit) {
   let row = []
   let line = 1
   let first = 1
@@ -35,12 +35,11 @@ function parse(text, delimiter) {
     row.push(cell + text.slice(at, stop))
     at = stop
     if (mark < end) continue
-    rows.push(Object.assign(row, { line: first }))
+    if (visit(row, first) === false) return
     row = []
     first = ++line
   }
-  if (row.length > 0) rows.push(Object.assign(row, { line: first }))
-  return rows
+  if (row.length > 0) visit(row, first)
 }
 
 function tidy(cell = '') {
@@ -48,6 +47,7 @@ function tidy(cell = '') {
 }
 
 function isBlank(row) {
+  if (row.length > 1 && row[0].charCodeAt(0) > 32) return false
   return row.every((cell) => cell.trim() === '') || (row.length === 1 && row[0].startsWith('#'))
 }
 `
@@ -83,21 +83,28 @@ function decimalMark(digits) {
   return /^[1-9]\d{0,2}[.,]\d{3}$/.test(digits) ? '?' : commas > 0 ? ',' : '.'
 }
 
-// How the numbers of a column are written, from all of it.
-function numberStyle(cells) {
+// How the numbers of a column are written: the first thousands that tell decide for those that do not.
+function numberStyle(column) {
   let commas = 0
   let points = 0
-  for (const cell of cells) {
-    const mark = decimalMark(dissect(cell)?.digits ?? '')
+  eachRow((row) => {
+    const mark = decimalMark(dissect(row[column])?.digits ?? '')
     if (mark === ',') commas++
     if (mark === '.') points++
-  }
+    return commas + points < 5000
+  })
   const comma = commas > points
   return { comma, point: !comma && (points > 0 || DELIMITER !== ';') }
 }
 
-// A number in billionths, exact; null if the cell holds none.
-function units(cell, style) {
+// A number in billionths, exact; null if the cell holds none. What is shown takes after the cells that are told.
+function units(cell, style, shown = true) {
+  // Most cells of most files, in a tenth of the time.
+  if (shown && cell && COMMON.test(cell)) {
+    places = Math.max(places, 2)
+    if (cell.includes('$')) currencies.add('USD')
+    return BigInt(cell.replace(/[$,.]/g, '')) * 10_000_000n
+  }
   const parts = dissect(cell)
   if (!parts) return null
   const { digits } = parts
@@ -108,11 +115,13 @@ function units(cell, style) {
   const fraction = digits.slice(cut + 1)
   if (!/^(\d*|\d{1,3}(,\d{2,3})*,\d{3}|\d{1,3}(\.\d{3})+)$/.test(whole) || !/^\d*$/.test(fraction)) return null
   const size = BigInt(whole.replace(/[.,]/g, '') + fraction.padEnd(9, '0').slice(0, 9))
-  places = Math.max(places, Math.min(fraction.length, 6))
-  if (parts.currency) currencies.add(parts.currency)
+  if (shown) places = Math.max(places, Math.min(fraction.length, 6))
+  if (shown && parts.currency) currencies.add(CODES[parts.currency] ?? parts.currency)
   return parts.negative ? -size : size
 }
 
+const COMMON = /^-?\$?(\d+|\d{1,3}(,\d{3})+)\.\d\d$/
+const CODES = { '$': 'USD', '€': 'EUR', '£': 'GBP', '¥': 'JPY', '₹': 'INR' }
 let places = 0
 const currencies = new Set()
 
@@ -126,19 +135,44 @@ function fixed(number, digits) {
 `
 
 export const LOAD = String.raw`
-const notes = []
-const text = (await readFile(FILE)).replace(/^\ufeff/, '').replace(/\r\n?/g, '\n').replace(/^sep=.\n/i, '\n')
-const rows = parse(text, DELIMITER).filter((row) => !isBlank(row)).slice(HEADER_ROW + 1)
-const last = rows.at(-1)?.find((cell) => cell.trim() !== '') ?? ''
-if (/^\s*((grand|sub)[ -]?)?(totals?|sum|summe|gesamt)\s*:?\s*$/i.test(last)) {
-  notes.push('The last line (' + rows.pop().line + ') is a total of the file itself and was left out.')
-}
-const wide = rows.filter((row) => row.slice(WIDTH).some((cell) => cell.trim() !== ''))
-if (wide.length > 0) notes.push('More fields than the header in ' + lines(wide) + '; read by position.')
+let text = await readFile(FILE)
+if (text.startsWith('\ufeff')) text = text.slice(1)
+if (text.includes('\r')) text = text.replace(/\r\n?/g, '\n')
+text = text.replace(/^sep=.\n/i, '\n')
 
-function lines(some) {
-  const which = some.slice(0, 8).map((row) => row.line).join(', ')
-  const more = some.length > 8 ? ' and ' + (some.length - 8) + ' more' : ''
-  return (some.length === 1 ? 'line ' : 'lines ') + which + more
+const notes = []
+const TOTAL = /^\s*((grand|sub)[ -]?)?(totals?|sum|summe|gesamt)\s*:?\s*$/i
+
+// The rows below the header. A last one that is a total of the others is left out.
+function eachRow(visit) {
+  let index = -1
+  let held
+  let more = true
+  parse(text, DELIMITER, (row, line) => {
+    if (isBlank(row) || ++index <= HEADER_ROW) return true
+    if (held) more = visit(held.row, held.line) !== false
+    held = { row, line }
+    return more
+  })
+  if (!more || !held) return
+  if (!TOTAL.test(held.row.find((cell) => cell.trim() !== ''))) visit(held.row, held.line)
+  else if (!notes.some((note) => note.endsWith(OWN_TOTAL))) notes.push('The last line (' + held.line + OWN_TOTAL)
+}
+const OWN_TOTAL = ') is a total of the file itself and was left out.'
+
+// Line numbers, the first few of them, for a note.
+function lineList() {
+  const first = []
+  let count = 0
+  return {
+    add(line) {
+      count++
+      if (first.length < 8) first.push(line)
+    },
+    note(before, after) {
+      const more = count > first.length ? ' and ' + (count - first.length) + ' more' : ''
+      if (count > 0) notes.push(before + (count === 1 ? ' in line ' : ' in lines ') + first.join(', ') + more + after)
+    },
+  }
 }
 `

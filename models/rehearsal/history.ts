@@ -38,8 +38,8 @@ export function createHistory(calls: readonly PastCall[], tools: { has(name: str
     if (outcome.kind === 'ok') return { kind: 'done', value: { result: outcome.result, args } }
     if (outcome.kind === 'text') return { kind: 'done', value: { result: outcome.text, args } }
     if (outcome.code === 'DENIED') return { kind: 'stopped', reason: refusal(call.name, outcome.message), refused: true }
-    // An effect whose outcome is not known is not tried again: it may have happened.
-    const again = made.length < 2 && outcome.code !== 'INVALID_ARGS' && !EFFECTS.has(call.name)
+    // The same arguments and the same clock give the same error. An effect is never tried again: it may have happened.
+    const again = made.length < 2 && outcome.code === 'INTERNAL' && !EFFECTS.has(call.name)
     if (again) return { kind: 'call', calls: [call] }
     return stopped(`${call.name} failed (${outcome.code}): ${outcome.message}`)
   }

@@ -45,7 +45,7 @@ function workSteps(work: Work, tools: Pick): Step[] {
     case 'analyse': {
       const { question } = work
       if (question.files.length === 0) return [step(questionText(question), tools('list_files', 'read_file', 'run_javascript'))]
-      const steps = question.files.map((file) => step(questionText({ ...question, files: [file] }), tools('read_file', 'run_javascript')))
+      const steps = question.files.map((file) => step(questionText(question, file), tools('read_file', 'run_javascript')))
       return numbered(steps)
     }
     case 'read':
@@ -99,7 +99,7 @@ function remaining(steps: readonly Step[], finished: string, failed: string): St
 }
 
 /** Only what may pass by itself is worth a second try. */
-const RETRY = /TIMEOUT|INTERNAL|timed? ?out|temporar|unavailable|crash/i
+const RETRY = /INTERNAL|temporar|unavailable|crash/i
 
 function section(text: string, title: string): string | null {
   return new RegExp(String.raw`(?:^|\n)\s*${title}:\s*([^]*?)(?=\n\s*(?:Finished results|Failed):|$)`).exec(text)?.[1] ?? null

@@ -6,6 +6,8 @@ export interface Question {
   operation: Operation
   /** False where no word named the operation and a total is a guess. */
   spoken: boolean
+  /** "How many customers": different ones, where "count of customers" speaks of rows. */
+  countsThings: boolean
   /** What is to be totalled, counted, …: "net amount", "orders"; may be empty. */
   value: string
   /** "customer", "region": one for each column to group by. */
@@ -17,6 +19,13 @@ export interface Question {
   everyFile: boolean
   /** Conditions that no rule here reads; the answer says so. */
   unread: string[]
+  /**
+   * What follows the words for the operation and for the groups, as far as it goes: a column may be called
+   * "List Price" or "Sum of Squares", and only its header can tell where such a name ends.
+   */
+  tails: { value: string; group: string }
+  /** The question as it was put. */
+  words: string
 }
 
 export type Comparison = '=' | '!=' | '<' | '>' | '<=' | '>='
@@ -24,7 +33,7 @@ export type Comparison = '=' | '!=' | '<' | '>' | '<=' | '>='
 /** Null: the words ask for nothing that a table could answer. */
 export function readQuestion(masked: Masked, words: string): Question | null {
   const { rest, where } = readWhere(masked, words)
-  const groups = readGroups(masked, rest)
+  const { groups, tail } = readGroups(masked, rest)
   const found = readOperation(rest)
   const files = masked.find(FILE_MARK, rest)
   const which = /\b(?:which|what|who|whose)\b.*\b(most|highest|largest|biggest|best|least|lowest|smallest|fewest)\b/i.exec(rest)
@@ -34,28 +43,37 @@ export function readQuestion(masked: Masked, words: string): Question | null {
   const question: Question = {
     operation: found?.operation ?? 'sum',
     spoken: found !== null,
+    countsThings: found !== null && /how many|number of/i.test(found.word),
     value: found ? masked.unmask(found.phrase) : '',
     groups,
     where,
     top: readTop(rest),
     files,
     everyFile: /\b(?:both|all|every|each)\b(?: of)?(?: the| my| our)? (?:[\w-]+ )?files?\b/i.test(rest),
-    unread: rest.match(/\b(?:only|except|excluding|without|unless|since|before|after|between|during)\b[^,.;‹]*/gi)?.map((one) => one.trim()) ?? [],
+    unread: [...(rest.match(CONDITIONS) ?? []).map((one) => one.trim()), ...(found?.second ? [found.second] : [])],
+    tails: { value: masked.unmask(found?.tail ?? ''), group: masked.unmask(tail) },
+    words: masked.unmask(words.replace(/(?:\s*[;,]\s*)+(?=[;,.]|$)|^[\s;,]+/g, '').replace(/\s+/g, ' ')).trim(),
   }
   if (which) return superlative(question, which, masked, rest)
   // "the top 5 customers by revenue": here the words after "by" are what is totalled.
   const ranked = question.top && /\b(?:top|best|bottom|worst)\s+\d+\s+(.*?)\s+by\s/i.exec(rest)
-  return ranked ? { ...question, value: groups.join(' '), groups: [masked.unmask(phrase(ranked[1] ?? ''))] } : question
+  if (!ranked) return question
+  const tails = { value: question.tails.group, group: ranked[1] ?? '' }
+  return { ...question, value: groups.join(' '), groups: [masked.unmask(phrase(ranked[1] ?? ''))], tails }
 }
 
-/** The question in words that read back as the same question: the goal of a step. */
-export function questionText({ operation, value, groups, where, top, files, everyFile, unread }: Question): string {
+const CONDITIONS = /\b(?:only|except|excluding|without|unless|since|before|after|between|during)\b[^,.;‹]*/gi
+
+/** The question in words that read back as the same question, of one file of several: the goal of a step. */
+export function questionText(question: Question, file?: string): string {
+  if (file === undefined || question.files.length < 2) return question.words
+  const { operation, value, groups, where, top, unread } = question
   const quoted = (text: string) => `"${text.replaceAll('"', '')}"`
   const subject = value === '' && operation === 'count' ? 'rows' : value === '' ? '' : quoted(value)
   return [
     `${SPOKEN[operation]}${subject === '' ? '' : ` of ${subject}`}`.replace(/(?<=of) of/, ''),
     groups.length > 0 ? `by ${groups.map(quoted).join(' and ')}` : '',
-    files.length > 0 ? `in ${files.map(quoted).join(' and ')}` : everyFile ? 'in all files' : '',
+    `in ${quoted(file)}`,
     where ? `where ${quoted(where.column)} ${where.comparison} ${quoted(where.operand)}` : '',
     top ? `(${top.lowest ? 'bottom' : 'top'} ${top.count})` : '',
     unread.length > 0 ? `; ${unread.join('; ')}` : '',
@@ -87,6 +105,7 @@ function superlative(question: Question, which: RegExpExecArray, masked: Masked,
     operation: counted ? 'count' : question.operation === 'average' ? 'average' : 'sum',
     value: counted ? '' : masked.unmask(after),
     groups: [masked.unmask(subject)],
+    tails: { value: '', group: '' },
     top: { count: 1, lowest },
   }
 }
@@ -101,18 +120,40 @@ const OPERATIONS: [Operation, RegExp][] = [
   ['list', /\b(?:distinct|unique|different)\b|\blist(?: of)?\b/i],
 ]
 
-function readOperation(text: string): { operation: Operation; phrase: string } | null {
+interface Found {
+  operation: Operation
+  /** The word that named it. */
+  word: string
+  phrase: string
+  tail: string
+  /** A second operation, which the rules leave out. */
+  second?: string
+}
+
+function readOperation(text: string): Found | null {
   const [first] = OPERATIONS.map(([operation, pattern], rank) => ({ operation, rank, match: pattern.exec(text) }))
     .filter((one): one is typeof one & { match: RegExpExecArray } => one.match !== null)
     // A list is also how people ask for any table: every other word wins over it.
     .toSorted((a, b) => Number(a.operation === 'list') - Number(b.operation === 'list') || a.match.index - b.match.index || a.rank - b.rank)
   if (!first) return null
   const end = first.match.index + first.match[0].length
-  const after = phrase(text.slice(end))
-  return { operation: first.operation, phrase: after || phraseBefore(text.slice(0, first.match.index)) }
+  const after = phrase(text.slice(end), true)
+  const tail = text.slice(end, end + TAIL)
+  return {
+    operation: first.operation,
+    word: first.match[0],
+    phrase: after || phraseBefore(text.slice(0, first.match.index)),
+    tail,
+    second: SECOND.exec(text.slice(end))?.[0].trim(),
+  }
 }
 
-function readGroups(masked: Masked, text: string): string[] {
+const SECOND =
+  /\band\s+(?:the\s+|its\s+|their\s+)?(?:average|mean|avg|sum|total|count|number of|min(?:imum)?|max(?:imum)?|smallest|largest|highest|lowest)\b[^,.;‹]*/i
+
+const TAIL = 80
+
+function readGroups(masked: Masked, text: string): { groups: string[]; tail: string } {
   const openings = [
     /(?<!\b(?:sort|sorted|rank|ranked|ordered|divided|multiplied|followed|sent|made)\s)\b(?:by|per)\s+/gi,
     /\b(?:for|of|in)\s+(?:each|every)\s+/gi,
@@ -120,13 +161,14 @@ function readGroups(masked: Masked, text: string): string[] {
   ]
   for (const opening of openings) {
     for (const match of text.matchAll(opening)) {
-      const found = phrase(text.slice(match.index + match[0].length), true)
+      const tail = text.slice(match.index + match[0].length).slice(0, TAIL)
+      const found = phrase(tail, true)
       if (found !== '' && !/^(?:e-?mail|mail|files?)$/i.test(found)) {
-        return found.split(/\s+(?:and|&)\s+/).map((one) => masked.unmask(one))
+        return { groups: found.split(/\s+(?:and|&)\s+/).map((one) => masked.unmask(one)), tail }
       }
     }
   }
-  return []
+  return { groups: [], tail: '' }
 }
 
 function readWhere(masked: Masked, text: string): { rest: string; where?: Question['where'] } {
@@ -163,6 +205,11 @@ function phrase(text: string, withAnd = false): string {
   for (const [at, word] of words.entries()) {
     const next = words[at + 1] ?? ''
     if (found.length === 0 && LEADING.test(word)) continue
+    const receives = word === 'to' && /^(?:sold|bill|billed|ship|shipped|assigned|belongs?)$/i.test(words[at - 1] ?? '') && !/^‹m/.test(next)
+    if (receives || (/^(?:sold|ordered)$/i.test(word) && next === 'to')) {
+      found.push(word)
+      continue
+    }
     const joins = withAnd && /^(?:and|&)$/i.test(word) && found.length > 0 && isWord(next) && !STOP.test(next)
     if (!joins && (!isWord(word) || STOP.test(word))) break
     found.push(word)
@@ -183,4 +230,4 @@ function isWord(word: string): boolean {
 const LEADING = /^(?:of|the|all|up|a|an|our|my|their|its|his|her|any|both|how|much|column|together)$/i
 
 const STOP =
-  /^(?:by|per|for|in|inside|from|of|on|to|into|at|as|and|or|then|with|where|whose|using|based|out|over|across|is|are|was|were|do|does|did|has|have|had|can|could|will|there|that|which|who|what|it|them|me|us|please|also|each|every|mail|e-?mail|email|send|forward|write|save|store|export|put|report|tell|show|give|print|list|return|count|sum|total|totals|average|calculate|compute|add|sort|sorted|only|except|excluding|without|since|before|after|between|during|grouped|group|spent|spend|ordered|bought|owes?|earned|sold|both|how|much|largest|highest|smallest|lowest|top|cc|file|files)$/i
+  /^(?:by|per|for|in|inside|from|of|on|to|into|at|as|and|or|then|with|where|whose|using|based|out|over|across|is|are|was|were|do|does|did|has|have|had|can|could|will|there|that|which|who|what|it|them|me|us|please|also|each|every|mail|e-?mail|email|send|forward|write|save|store|export|put|report|tell|show|give|print|list|return|count|sum|total|totals|average|calculate|compute|add|sort|sorted|only|except|excluding|without|since|before|after|between|during|grouped|group|spent|spend|ordered|bought|owes?|earned|sold|both|how|much|largest|highest|smallest|lowest|top|cc|file|files|make|create|prepare|produce|deliver|notify|inform|let|finally|post|submit|use|read|open)$/i

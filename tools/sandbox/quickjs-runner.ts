@@ -10,6 +10,9 @@ const FLUSH_MS = 20
 const FLUSH_CHARS = 4_096
 const WARM_UP: GuestLimits = { wallMs: 5_000, memoryBytes: 32 * 1024 * 1024, resultBytes: 1_024 }
 
+/** Never used twice in a child, so that an answer to a run that is over cannot be taken for another's. */
+let callIds = 0
+
 await main(process.argv[2] ?? '')
 
 async function main(wasmPath: string): Promise<void> {
@@ -17,21 +20,12 @@ async function main(wasmPath: string): Promise<void> {
   // The first instance is slow because everything is compiled lazily: let it be one that nobody waits for.
   await runGuest(wasm, 'console.log(await 1)', WARM_UP, { print() {}, call: async () => '' })
 
-  const calls = new Map<number, { resolve(text: string): void; reject(error: Error): void }>()
-  let ids = 0
-
-  function call(name: string, args: string[]): Promise<string> {
-    const id = ++ids
-    const frame = encodeFrame({ type: 'call', id, name, args } satisfies GuestFrame)
-    if (frame.length > MAX_FRAME_BYTES)
-      return Promise.reject(new Error('The content is too large for one call.'))
-    writeAll(frame)
-    return new Promise((resolve, reject) => calls.set(id, { resolve, reject }))
-  }
+  let calls = createCalls()
 
   async function run(code: string, limits: Limits): Promise<void> {
     const output = createOutput(limits)
-    const outside: Outside = { print: output.print, call: (name, args) => (output.flush(), call(name, args)) }
+    const { add } = (calls = createCalls())
+    const outside: Outside = { print: output.print, call: (...call) => (output.flush(), add(...call)) }
     const result = await runGuest(wasm, code, limits, outside)
     output.flush()
     const { user, system } = process.cpuUsage()
@@ -40,17 +34,53 @@ async function main(wasmPath: string): Promise<void> {
 
   function receive(json: string): void {
     const frame = JSON.parse(json) as HostFrame
-    if (frame.type === 'run') return void run(frame.code, frame.limits)
-    const waiting = calls.get(frame.id)
-    calls.delete(frame.id)
-    if (frame.ok) waiting?.resolve(frame.text)
-    else waiting?.reject(new Error(frame.text))
+    if (frame.type === 'run') void run(frame.code, frame.limits)
+    else calls.settle(frame.id, frame.ok, frame.text)
   }
 
   // The end of stdin is the end of the parent.
   process.stdin.on('end', () => process.exit())
   process.stdin.on('data', frameReader(2 * MAX_FRAME_BYTES, receive))
   send({ type: 'ready' })
+}
+
+/**
+ * Sends calls one after the other. The guest may start many before it lets go of this process, which reads no answer
+ * until then: if they were all sent, both sides could end up waiting for the other to read.
+ */
+function createCalls() {
+  const waiting: {
+    frame: Buffer
+    id: number
+    resolve: (text: string) => void
+    reject: (e: Error) => void
+  }[] = []
+  let bytes = 0
+
+  function add(name: string, args: string[]): Promise<string> {
+    const id = ++callIds
+    const frame = encodeFrame({ type: 'call', id, name, args } satisfies GuestFrame)
+    if (bytes + frame.length > MAX_FRAME_BYTES) {
+      return Promise.reject(new Error('Too much is written at once. Write less, or await each writeFile().'))
+    }
+    bytes += frame.length
+    return new Promise((resolve, reject) => {
+      waiting.push({ frame, id, resolve, reject })
+      if (waiting.length === 1) writeAll(frame)
+    })
+  }
+
+  function settle(id: number, ok: boolean, text: string): void {
+    // Of a run that is over.
+    if (waiting[0]?.id !== id) return
+    const call = waiting.shift()
+    bytes -= call?.frame.length ?? 0
+    if (ok) call?.resolve(text)
+    else call?.reject(new Error(text))
+    if (waiting[0] !== undefined) writeAll(waiting[0].frame)
+  }
+
+  return { add, settle }
 }
 
 /** Sends what is printed in pieces, so that it survives a kill, and drops what is over the limit. */

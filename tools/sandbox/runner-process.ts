@@ -9,11 +9,14 @@ import { parseGuestFrame, type GuestFrame, type HostFrame } from './protocol.ts'
 export interface RunnerProcess {
   /** Rejects when the child ends before it can take code, or takes too long. */
   ready: Promise<void>
-  /** Resolves with a description of how the child ended. */
+  /** Resolves with how the child ended: `killed` by us, the name of a signal, or its exit code. */
   ended: Promise<string>
-  send(frame: HostFrame): void
+  /** Resolves when the child has taken the frame, or is gone. */
+  send(frame: HostFrame): Promise<void>
   /** The one who hears frames from now on; `malformed` is told of bytes that are none. */
   listen(onFrame: (frame: GuestFrame) => void, malformed: () => void): void
+  /** While not reading, the child has to wait with what it wants to say. */
+  setReading(reading: boolean): void
   /** An idle child does not keep this process running. */
   setIdle(idle: boolean): void
   kill(): void
@@ -28,7 +31,8 @@ const HEAP_MB = 256
 /** Of V8's stack, within the 8 MB that a main thread has: QuickJS's parser recurses on it. */
 const STACK_KB = 3_900
 const RUNNER_FILES = ['quickjs-runner', 'quickjs-guest', 'quickjs-prelude', 'frames']
-const PACKAGES = ['quickjs-emscripten-core', '@jitl/quickjs-wasmfile-release-sync', '@jitl/quickjs-ffi-types']
+const CORE = 'quickjs-emscripten-core'
+const FFI = '@jitl/quickjs-ffi-types'
 const WASM = '@jitl/quickjs-wasmfile-release-sync'
 
 /** The version of the interpreter. */
@@ -49,12 +53,13 @@ export function startRunner(cpuMs: number): RunnerProcess {
   )
   const child = spawn(command, args, { env: {}, stdio: ['pipe', 'pipe', 'pipe'], windowsHide: true })
   let complaint = ''
+  let killed = false
   let onFrame: (frame: GuestFrame) => void = () => {}
   let onMalformed = () => {}
 
   const ended = new Promise<string>((resolve) => {
     child.on('error', (error) => resolve(error.message))
-    child.on('close', (code, signal) => resolve(signal ?? `exit code ${code}`))
+    child.on('close', (code, signal) => resolve(killed ? 'killed' : (signal ?? `exit code ${code}`)))
   })
   const ready = new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => fail(`it was not ready after ${BOOT_MS} ms`), BOOT_MS)
@@ -84,11 +89,14 @@ export function startRunner(cpuMs: number): RunnerProcess {
       onMalformed()
     }
   })
+  // What is left unread would hold back the end.
+  child.on('exit', () => child.stdout.resume())
   child.stderr.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString()).slice(0, 2_000)))
   // A child that was killed takes no more: what was to be said to it is moot.
   child.stdin.on('error', () => {})
 
   function kill(): void {
+    killed = true
     child.kill('SIGKILL')
   }
 
@@ -99,7 +107,8 @@ export function startRunner(cpuMs: number): RunnerProcess {
   return {
     ready,
     ended,
-    send: (frame) => void child.stdin.write(encodeFrame(frame)),
+    send: (frame) => new Promise((resolve) => child.stdin.write(encodeFrame(frame), () => resolve())),
+    setReading: (reading) => void (reading ? child.stdout.resume() : child.stdout.pause()),
     listen: (frames, malformed) => ([onFrame, onMalformed] = [frames, malformed]),
     setIdle,
     kill,
@@ -112,7 +121,12 @@ function runnerArguments(): string[] {
   const extension = extname(fileURLToPath(import.meta.url))
   const files = RUNNER_FILES.map((name) => fileURLToPath(new URL(name + extension, import.meta.url)))
   const require = createRequire(import.meta.url)
-  const directories = PACKAGES.map((name) => packageDirectory(require.resolve(name), name))
+  const core = require.resolve(CORE)
+  const directories = [
+    packageDirectory(core, CORE),
+    packageDirectory(require.resolve(WASM), WASM),
+    packageDirectory(createRequire(core).resolve(FFI), FFI),
+  ]
   return [
     '--permission',
     ...[...files, ...directories].map((path) => `--allow-fs-read=${path}`),

@@ -55,10 +55,27 @@ export function runInChild(
     fail('timeout', `The code ran for more than ${limits.wallMs} ms.`)
   }, limits.wallMs + GRACE_MS)
 
-  async function answer(id: number, name: string, args: string[]): Promise<void> {
+  let queue = Promise.resolve()
+  let queued = 0
+
+  /**
+   * One call at a time. Our runner waits for each answer, so a second call means that the guest has taken the child
+   * over; it then is not listened to, and this process does not have to hold all that it says.
+   */
+  function answer(id: number, name: string, args: string[]): void {
+    queued++
+    if (queued > 1) runner.setReading(false)
+    queue = queue.then(async () => {
+      if (!settled) await answerNow(id, name, args)
+      queued--
+      if (queued === 0) runner.setReading(true)
+    })
+  }
+
+  async function answerNow(id: number, name: string, args: string[]): Promise<void> {
     const reply = await hostCalls.answer(name, args)
     if ('denied' in reply) fail('host_call_denied', reply.denied)
-    else if (!settled) runner.send({ type: 'reply', id, ...reply })
+    else if (!settled) await runner.send({ type: 'reply', id, ...reply })
   }
 
   function receive(frame: GuestFrame): void {
@@ -67,7 +84,7 @@ export function runInChild(
       case 'ready':
         return fail('crashed', 'The sandbox process is out of step.')
       case 'call':
-        return void answer(frame.id, frame.name, frame.args)
+        return answer(frame.id, frame.name, frame.args)
       case 'print':
         if (frame.stream === 'stdout') return stdout.add(frame.text)
         return stderr.add(frame.text)
@@ -94,14 +111,16 @@ export function runInChild(
 
   runner.listen(receive, () => fail('crashed', 'The sandbox process sent malformed data.'))
   void runner.ended.then((how) => {
-    if (how === 'SIGXCPU' || how === 'SIGKILL')
-      fail('timeout', `The code used more than ${limits.cpuMs} ms of CPU time.`)
+    if (how === 'killed') fail('unavailable', 'The sandbox was closed.')
+    // The limit of CPU seconds kills with either.
+    else if (how === 'SIGXCPU' || how === 'SIGKILL')
+      fail('timeout', 'The code used too much CPU time or memory.')
     else fail('crashed', `The sandbox process ended (${how}).`)
   })
   signal?.addEventListener('abort', cancel, { once: true })
   runner.usage.runs++
   if (signal?.aborted) cancel()
-  else runner.send({ type: 'run', code, limits })
+  else void runner.send({ type: 'run', code, limits })
   return promise
 }
 

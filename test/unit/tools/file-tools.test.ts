@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test as base, expect } from 'vitest'
 import { WORKSPACES, type Workspaces } from '../../../runtime/workspaces.ts'
+import { decodePiece } from '../../../tools/decode-piece.ts'
 import type { ToolCallContext } from '../../../tools/define.ts'
 import { listFiles } from '../../../tools/list-files.ts'
-import { decodePiece, readFile } from '../../../tools/read-file.ts'
+import { readFile } from '../../../tools/read-file.ts'
 import { createWorkspaces } from '../../../tools/workspace.ts'
 import { writeFile } from '../../../tools/write-file.ts'
 import { callWith, THREAD } from './call-context.ts'
@@ -65,11 +66,15 @@ test('bytes that are no text come in base64', async ({ workspaces, call }) => {
 })
 
 test('a text with NUL is binary, because it could not be stored as text', () => {
-  expect(decodePiece(Buffer.from('a\0b'), false)).toMatchObject({ encoding: 'base64' })
+  expect(decodePiece(Buffer.from('a\0b'), {})).toMatchObject({ encoding: 'base64' })
+})
+
+test('a file that begins with half a character is binary', () => {
+  expect(decodePiece(Buffer.from([0x80, 0x61]), {})).toMatchObject({ encoding: 'base64', bytes: 2 })
 })
 
 test('an offset inside a character leaves its rest out', () => {
-  expect(decodePiece(Buffer.from('ä!').subarray(1), false)).toEqual({
+  expect(decodePiece(Buffer.from('ä!').subarray(1), { before: true })).toEqual({
     encoding: 'utf8',
     content: '!',
     bytes: 2,

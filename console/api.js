@@ -1,0 +1,108 @@
+// @ts-check
+
+/**
+ * @typedef {'pending' | 'approved' | 'edited' | 'rejected' | 'responded' | 'expired' | 'cancelled'} Status
+ * @typedef {{ type: 'approve' | 'edit' | 'reject' | 'respond', args?: Args, message?: string }} Decision
+ * @typedef {Record<string, unknown>} Args
+ *
+ * @typedef {object} Approval
+ * @property {string} approval_id
+ * @property {string} thread_id
+ * @property {string} run_id
+ * @property {string} assistant_id
+ * @property {string} tool
+ * @property {Args} args
+ * @property {string} args_hash
+ * @property {string} risk
+ * @property {string} reason
+ * @property {Status} status
+ * @property {(Decision & { by: string, at: string })[]} decisions
+ * @property {string} created_at
+ * @property {string} expires_at
+ * @property {string | null} decided_at
+ * @property {string | null} resumed_run_id
+ *
+ * @typedef {{ status: string, error: { message: string } | null }} Run
+ * @typedef {{ graph_id: string, name: string }} Assistant
+ */
+
+/** What the server said against a request: its status, and its own words as the message. */
+export class Refusal extends Error {
+  /** @param {number} status @param {string} message */
+  constructor(status, message) {
+    super(message)
+    this.status = status
+  }
+}
+
+/**
+ * @param {{ status?: Status | '', thread_id?: string, limit: number }} filter
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<{ items: Approval[], total: number }>}
+ */
+export async function listApprovals({ status, thread_id, limit }, signal) {
+  const query = new URLSearchParams({ limit: String(limit) })
+  if (status) query.set('status', status)
+  if (thread_id) query.set('thread_id', thread_id)
+  const response = await request(`/approvals?${query}`, { signal })
+  return { items: await response.json(), total: Number(response.headers.get('x-pagination-total')) }
+}
+
+/**
+ * @param {string} id
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Approval>}
+ */
+export async function getApproval(id, signal) {
+  return await (await request(`/approvals/${encodeURIComponent(id)}`, { signal })).json()
+}
+
+/**
+ * @param {string} id
+ * @param {Decision} decision
+ * @returns {Promise<Approval>}
+ */
+export async function decide(id, decision) {
+  const response = await request(`/approvals/${encodeURIComponent(id)}/decisions`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(decision),
+  })
+  return await response.json()
+}
+
+/**
+ * @param {string} threadId
+ * @param {string} runId
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Run>}
+ */
+export async function getRun(threadId, runId, signal) {
+  return await (await request(runPath(threadId, runId), { signal })).json()
+}
+
+/**
+ * @param {string} id
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Assistant>}
+ */
+export async function getAssistant(id, signal) {
+  return await (await request(`/assistants/${encodeURIComponent(id)}`, { signal })).json()
+}
+
+/** @param {string} threadId */
+export function threadPath(threadId) {
+  return `/threads/${encodeURIComponent(threadId)}`
+}
+
+/** @param {string} threadId @param {string} runId */
+export function runPath(threadId, runId) {
+  return `${threadPath(threadId)}/runs/${encodeURIComponent(runId)}`
+}
+
+/** @param {string} path @param {RequestInit} init */
+async function request(path, init) {
+  const response = await fetch(path, init)
+  if (!response.ok) throw new Refusal(response.status, (await response.text()) || `The server answered ${response.status}.`)
+  return response
+}

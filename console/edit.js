@@ -1,0 +1,92 @@
+// @ts-check
+import { addresses, isMail, jsonOf } from './call.js'
+import { h } from './element.js'
+
+/**
+ * Fields for a call's arguments. `read()` throws, with what to do, where they make no arguments. What nobody touched
+ * comes back as it was.
+ * @typedef {{ nodes: HTMLElement[], read(): import('./api.js').Args }} Editor
+ */
+
+/**
+ * @param {string} tool
+ * @param {import('./api.js').Args} args
+ * @returns {Editor}
+ */
+export function editorOf(tool, args) {
+  return isMail(tool, args) ? mailEditor(args) : jsonEditor(args)
+}
+
+/** @param {import('./api.js').Args & import('./call.js').Mail} mail @returns {Editor} */
+function mailEditor(mail) {
+  const to = line('To', addresses(mail.to), 'Several addresses: with commas between them.')
+  const cc = line('Cc', addresses(mail.cc ?? []))
+  const subject = line('Subject', mail.subject)
+  const body = area('Body', mail.body, Math.min(24, Math.max(8, mail.body.split('\n').length + 1)))
+  return {
+    nodes: [to.node, cc.node, subject.node, body.node],
+    read() {
+      const { cc: _, ...others } = mail
+      const copies = cc.isTouched() ? listOf(cc.value()) : mail.cc
+      return {
+        ...others,
+        to: to.isTouched() ? listOf(to.value()) : mail.to,
+        ...(copies === undefined || copies.length === 0 ? {} : { cc: copies }),
+        subject: subject.isTouched() ? subject.value() : mail.subject,
+        body: body.isTouched() ? body.value() : mail.body,
+      }
+    },
+  }
+}
+
+/** @param {import('./api.js').Args} args @returns {Editor} */
+function jsonEditor(args) {
+  const text = jsonOf(args)
+  const json = area('Arguments, as JSON', text, Math.min(30, Math.max(6, text.split('\n').length + 1)), 'code')
+  return {
+    nodes: [json.node],
+    read() {
+      /** @type {unknown} */
+      let value
+      try {
+        value = JSON.parse(json.value())
+      } catch (error) {
+        throw new Error(`This is not JSON. ${error instanceof Error ? error.message : ''}`)
+      }
+      if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+        return /** @type {import('./api.js').Args} */ (value)
+      }
+      throw new Error('The arguments must be a JSON object: { … }.')
+    },
+  }
+}
+
+/** One address stays a text, as models write it. @param {string} text */
+function listOf(text) {
+  const list = text.split(/[,;\s]+/).filter((part) => part !== '')
+  return list.length === 1 ? (list[0] ?? '') : list
+}
+
+/** @param {string} label @param {string} value @param {string} [hint] */
+function line(label, value, hint) {
+  return field(label, h('input', { value, autocomplete: 'off', spellcheck: label === 'Subject' ? 'true' : 'false' }), hint)
+}
+
+/** @param {string} label @param {string} value @param {number} rows @param {string} [look] */
+export function area(label, value, rows, look) {
+  const plain = look === 'code' ? 'false' : 'true'
+  const input = h('textarea', { rows: String(rows), class: look, spellcheck: plain, dir: 'auto' })
+  input.defaultValue = value
+  return field(label, input)
+}
+
+/** @param {string} label @param {HTMLInputElement | HTMLTextAreaElement} input @param {string} [hint] */
+function field(label, input, hint) {
+  // A browser rewrites line breaks, so a value is compared with what the field made of it.
+  const initial = input.value
+  return {
+    node: h('label', { class: 'field' }, h('span', {}, label), input, hint ? h('small', {}, hint) : null),
+    value: () => input.value,
+    isTouched: () => input.value !== initial,
+  }
+}

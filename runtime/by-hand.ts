@@ -1,0 +1,72 @@
+import { argsHash, type CallKey } from './call.ts'
+import { type Decision, HoldAnswer, holdsOf } from './hold.ts'
+import type { Json } from './json.ts'
+import type { CheckArgs } from './resume.ts'
+import { enterRun } from './run-context.ts'
+import type { Services } from './services.ts'
+import { newId } from './ids.ts'
+
+export interface ByHand {
+  /** Runs `inside`, usually one `graph.invoke`, as part of a run on the thread. */
+  run<T>(threadId: string, inside: () => Promise<T>, signal?: AbortSignal): Promise<T>
+  /**
+   * Records the decisions on an interrupt of the hold node, one for each of its calls in order, and returns the value
+   * to resume it with: `new Command({ resume: { [interrupt.id]: value } })`.
+   */
+  decide(threadId: string, interrupt: unknown, decisions: Decision[]): Json
+}
+
+/**
+ * Runs graphs without a server: in a script, a test, another framework. What is released is kept in memory, so a
+ * call that was held runs only in the process in which it was released. Nothing is leased, recorded or sent out.
+ *
+ * @example
+ * const hand = byHand({ services, checkArgs })
+ * const paused = await hand.run(id, () => graph.invoke(input, config))
+ * const [asked] = paused.__interrupt__
+ * const answer = hand.decide(id, asked.value, [{ type: 'approve' }])
+ * await hand.run(id, () => graph.invoke(new Command({ resume: { [asked.id]: answer } }), config))
+ */
+export function byHand({ services, checkArgs }: { services: Services; checkArgs: CheckArgs }): ByHand {
+  const released = new Map<string, string>()
+  const nameOf = ({ threadId, messageId, callId }: CallKey) => JSON.stringify([threadId, messageId, callId])
+  return {
+    run(threadId, inside, signal = new AbortController().signal) {
+      const grants = { released: (call: CallKey) => Promise.resolve(released.get(nameOf(call))) }
+      const run = {
+        threadId,
+        runId: newId(),
+        assistantId: 'by hand',
+        tenantId: 'default',
+        signal,
+        services,
+        grants,
+      }
+      return enterRun(run, inside)
+    },
+    decide(threadId, interrupt, decisions) {
+      const asked = holdsOf(threadId, interrupt)
+      if (asked.length === 0 || asked.length !== decisions.length) {
+        throw new Error(
+          `${asked.length} calls wait in this interrupt, ${decisions.length} decisions were given. Give one for each.`,
+        )
+      }
+      const answers = asked.map((hold, index) => {
+        const decision = decisions[index] ?? { type: 'reject' as const }
+        const edited = decision.type === 'edit' ? checkArgs(hold.tool, decision.args ?? null) : undefined
+        const hash = decision.type === 'approve' ? argsHash(hold.args) : edited?.hash
+        const key = nameOf({ threadId, messageId: hold.message_id, callId: hold.call_id })
+        if (hash !== undefined) released.set(key, hash)
+        const { type, message } = decision
+        return {
+          approval_id: hold.approval_id,
+          args_hash: hold.args_hash,
+          type,
+          ...(edited === undefined ? {} : { args: edited.args }),
+          ...(message === undefined ? {} : { message }),
+        }
+      })
+      return HoldAnswer.parse({ decisions: answers }) as Json
+    },
+  }
+}
