@@ -10,6 +10,7 @@
  * @property {string} thread_id
  * @property {string} run_id
  * @property {string} assistant_id
+ * @property {string} interrupt_id one for all held calls of a message
  * @property {string} tool
  * @property {Args} args
  * @property {string} args_hash
@@ -103,6 +104,7 @@ export function runPath(threadId, runId) {
 /** @param {string} path @param {RequestInit} init */
 async function request(path, init) {
   const response = await fetch(path, init)
-  if (!response.ok) throw new Refusal(response.status, (await response.text()) || `The server answered ${response.status}.`)
+  if (!response.ok)
+    throw new Refusal(response.status, (await response.text()) || `The server answered ${response.status}.`)
   return response
 }

@@ -14,7 +14,9 @@ export function summaryOf(tool, args) {
 
 /** The whole call, nothing left out. @param {string} tool @param {Args} args */
 export function previewOf(tool, args) {
-  return isMail(tool, args) ? mailPreview(args) : h('pre', { class: 'json', tabindex: '0' }, revealed(jsonOf(args)))
+  return isMail(tool, args)
+    ? mailPreview(args)
+    : h('pre', { class: 'json', tabindex: '0' }, revealed(jsonOf(args)))
 }
 
 /** @param {unknown} args */
@@ -68,5 +70,10 @@ function mailPreview({ to, cc, subject, body }) {
 
 /** @param {string} name @param {string} value */
 function field(name, value) {
-  return h('div', { class: `mail-${name.toLowerCase()}` }, h('dt', {}, name), h('dd', { dir: 'auto' }, revealed(value)))
+  return h(
+    'div',
+    { class: `mail-${name.toLowerCase()}` },
+    h('dt', {}, name),
+    h('dd', { dir: 'auto' }, revealed(value)),
+  )
 }

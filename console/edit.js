@@ -22,7 +22,10 @@ function mailEditor(mail) {
   const to = line('To', addresses(mail.to), 'Several addresses: with commas between them.')
   const cc = line('Cc', addresses(mail.cc ?? []))
   const subject = line('Subject', mail.subject)
-  const body = area('Body', mail.body, Math.min(24, Math.max(8, mail.body.split('\n').length + 1)))
+  const body = area('Body', mail.body, Math.min(24, Math.max(8, mail.body.split('\n').length + 1)), {
+    code: true,
+    words: true,
+  })
   return {
     nodes: [to.node, cc.node, subject.node, body.node],
     read() {
@@ -42,7 +45,10 @@ function mailEditor(mail) {
 /** @param {import('./api.js').Args} args @returns {Editor} */
 function jsonEditor(args) {
   const text = jsonOf(args)
-  const json = area('Arguments, as JSON', text, Math.min(30, Math.max(6, text.split('\n').length + 1)), 'code')
+  const json = area('Arguments, as JSON', text, Math.min(30, Math.max(6, text.split('\n').length + 1)), {
+    code: true,
+    words: false,
+  })
   return {
     nodes: [json.node],
     read() {
@@ -63,19 +69,35 @@ function jsonEditor(args) {
 
 /** One address stays a text, as models write it. @param {string} text */
 function listOf(text) {
-  const list = text.split(/[,;\s]+/).filter((part) => part !== '')
+  const list = text
+    .split(/[,;]/)
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
   return list.length === 1 ? (list[0] ?? '') : list
 }
 
 /** @param {string} label @param {string} value @param {string} [hint] */
 function line(label, value, hint) {
-  return field(label, h('input', { value, autocomplete: 'off', spellcheck: label === 'Subject' ? 'true' : 'false' }), hint)
+  return field(
+    label,
+    h('input', { value, autocomplete: 'off', spellcheck: label === 'Subject' ? 'true' : 'false' }),
+    hint,
+  )
 }
 
-/** @param {string} label @param {string} value @param {number} rows @param {string} [look] */
-export function area(label, value, rows, look) {
-  const plain = look === 'code' ? 'false' : 'true'
-  const input = h('textarea', { rows: String(rows), class: look, spellcheck: plain, dir: 'auto' })
+/**
+ * @param {string} label
+ * @param {string} value
+ * @param {number} rows
+ * @param {{ code: boolean, words: boolean }} [look] `code`: every character as wide; `words`: the spelling is checked
+ */
+export function area(label, value, rows, { code, words } = { code: false, words: true }) {
+  const input = h('textarea', {
+    rows: String(rows),
+    class: code ? 'code' : null,
+    spellcheck: String(words),
+    dir: 'auto',
+  })
   input.defaultValue = value
   return field(label, input)
 }

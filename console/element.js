@@ -18,7 +18,8 @@ export function h(tag, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(name, '')
     else if (value !== false && value != null) element.setAttribute(name, value)
   }
-  for (const child of children.flat()) if (child !== null && child !== undefined && child !== false) element.append(child)
+  for (const child of children.flat())
+    if (child !== null && child !== undefined && child !== false) element.append(child)
   return element
 }
 

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { basename } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { Client } from '@langchain/langgraph-sdk'
 import { askPerson, sayYes, type Ask } from './demo/ask.ts'
 import { HELP, readArguments, type Arguments } from './demo/arguments.ts'
@@ -10,8 +10,11 @@ import { answerOf, describeApproval, describeStep, mailPath } from './demo/show.
 
 /** `npm run demo`: gives an agent a file and a task, shows each step, and stops where a person has to decide. */
 async function demo(args: Arguments): Promise<void> {
-  const file = await readFile(args.file).catch((cause: unknown) => {
-    throw new Problem(`Cannot read ${args.file}. Give the path of a file: npm run demo -- FILE "task"`, { cause })
+  // npm runs scripts in the project's directory and keeps the caller's in INIT_CWD.
+  const file = await readFile(resolve(process.env['INIT_CWD'] ?? '.', args.file)).catch((cause: unknown) => {
+    throw new Problem(`Cannot read ${args.file}. Give the path of a file: npm run demo -- FILE "task"`, {
+      cause,
+    })
   })
   const server = await ensureServer(process.env['HOLDPOINT_URL'])
   try {
@@ -81,7 +84,9 @@ async function decide(door: Door, threadId: string, ask: Ask): Promise<string | 
       if (!ask.canTryAgain) throw new Problem(`The decision was not accepted: ${decided.refused}`)
       continue
     }
-    say(`${decision.type === 'reject' ? 'Rejected' : decision.type === 'edit' ? 'Approved as edited' : 'Approved'}.\n`)
+    say(
+      `${decision.type === 'reject' ? 'Rejected' : decision.type === 'edit' ? 'Approved as edited' : 'Approved'}.\n`,
+    )
     if (decided.resumedRunId !== null) return decided.resumedRunId
   }
 }

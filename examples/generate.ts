@@ -7,20 +7,44 @@ function generate(): void {
 }
 
 const CUSTOMERS = [
-  'Alder & Sons', 'Bayside Coffee', 'Cobalt Cycles, Inc.', 'Dunmore Books', 'Eastgate Dental, LLC', 'Fernhill Farm',
-  'Greenway Landscaping', 'Harbor, Bell & Co', 'Ironwood Tools', 'Juniper Yoga', 'Kestrel Analytics', 'Lantern Theatre',
-  'Millstone Bakery', 'Northfield School', 'Orchid Florists', 'Pine "The Carpenter" Ltd', 'Quarry Street Gym',
-  'Riverbend Hotel', 'Silverline Optics', 'Tamarack Outdoor',
+  'Alder & Sons',
+  'Bayside Coffee',
+  'Cobalt Cycles, Inc.',
+  'Dunmore Books',
+  'Eastgate Dental, LLC',
+  'Fernhill Farm',
+  'Greenway Landscaping',
+  'Harbor, Bell & Co',
+  'Ironwood Tools',
+  'Juniper Yoga',
+  'Kestrel Analytics',
+  'Lantern Theatre',
+  'Millstone Bakery',
+  'Northfield School',
+  'Orchid Florists',
+  'Pine "The Carpenter" Ltd',
+  'Quarry Street Gym',
+  'Riverbend Hotel',
+  'Silverline Optics',
+  'Tamarack Outdoor',
 ]
-const PRODUCTS = ['Desk lamp', 'Paper, A4, 500 sheets', 'Label printer', 'Chair 24" wide', 'Whiteboard', 'Cable set', 'Coffee beans, 1 kg']
+const PRODUCTS = [
+  'Desk lamp',
+  'Paper, A4, 500 sheets',
+  'Label printer',
+  'Chair 24" wide',
+  'Whiteboard',
+  'Cable set',
+  'Coffee beans, 1 kg',
+]
 const ROWS = 360
 
 function orders(): string {
   const random = createRandom(20_250_301)
   const lines = ['Order No,Order Date,Customer,Product,Quantity,Amount']
   for (let row = 0; row < ROWS; row++) {
-    const cents = random(12) === 0 ? 100_000 + random(900_000) : 500 + random(60_000)
     const returned = random(30) === 0
+    const cents = random(12) === 0 && !returned ? 100_000 + random(900_000) : 500 + random(60_000)
     const date = new Date(Date.UTC(2025, 0, 2 + Math.floor((row * 180) / ROWS))).toISOString().slice(0, 10)
     lines.push(
       [
@@ -72,11 +96,22 @@ function price(cents: number, random: Random): string {
   const plain = (size / 100).toFixed(2)
   const grouped = plain.replace(/\B(?=(\d{3})+\.)/g, ',')
   const sign = cents < 0 ? '-' : ''
-  return [`${sign}$${grouped}`, `${sign}${grouped}`, `${sign}${plain}`, `${sign}$${plain}`, `${sign}${grouped} USD`][random(5)] ?? plain
+  return (
+    [
+      `${sign}$${grouped}`,
+      `${sign}${grouped}`,
+      `${sign}${plain}`,
+      `${sign}$${plain}`,
+      `${sign}${grouped} USD`,
+    ][random(5)] ?? plain
+  )
 }
 
 function german(cents: number): string {
-  return (cents / 100).toFixed(2).replace('.', ',').replace(/\B(?=(\d{3})+,)/g, '.')
+  return (cents / 100)
+    .toFixed(2)
+    .replace('.', ',')
+    .replace(/\B(?=(\d{3})+,)/g, '.')
 }
 
 function quote(cell: string): string {

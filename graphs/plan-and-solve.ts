@@ -37,16 +37,22 @@ export function planAndSolveGraph({
     name: 'step',
   })
   const options = { tools, maxReplans, ...given }
-  return new StateGraph(PlanState)
-    .addNode('planner', plan(options))
-    .addNode('replanner', replan(options))
-    .addNode('step', runStep(agent), { subgraphs: [agent] })
-    .addNode('solve', solve(given))
-    .addEdge(START, 'planner')
-    .addConditionalEdges('planner', next, ['step', 'replanner', 'solve', END])
-    .addConditionalEdges('replanner', next, ['step', 'replanner', 'solve', END])
-    .addConditionalEdges('step', next, ['step', 'replanner', 'solve', END])
-    .addEdge('solve', END)
+  return (
+    new StateGraph(PlanState)
+      .addNode('planner', plan(options))
+      .addNode('replanner', replan(options))
+      .addNode('step', runStep(agent), { subgraphs: [agent] })
+      // Steps that ran side by side meet here: an edge out of `step` itself would be decided once for each of them, by a
+      // state that has its own result alone, and start what depends on them more than once.
+      .addNode('join', () => ({}))
+      .addNode('solve', solve(given))
+      .addEdge(START, 'planner')
+      .addConditionalEdges('planner', next, ['step', 'replanner', 'solve', END])
+      .addConditionalEdges('replanner', next, ['step', 'replanner', 'solve', END])
+      .addEdge('step', 'join')
+      .addConditionalEdges('join', next, ['step', 'replanner', 'solve', END])
+      .addEdge('solve', END)
+  )
 }
 
 function next({ messages, plan: steps, results, end_reason }: PlanState) {

@@ -8,5 +8,10 @@ export const REHEARSAL_MODEL = 'rehearsal'
  * the product with. It is no intelligence, and says so in the fingerprint of every answer.
  */
 export function startRehearsal({ port = 0 }: { port?: number } = {}): Promise<ChatServer> {
-  return startChatServer({ port, model: REHEARSAL_MODEL, fingerprint: 'rehearsal: rules, not a model', answer })
+  return startChatServer({
+    port,
+    model: REHEARSAL_MODEL,
+    fingerprint: 'rehearsal: rules, not a model',
+    answer,
+  })
 }

@@ -1,10 +1,10 @@
-import type { ToolMessage } from '@langchain/core/messages'
-import type { LangGraphRunnableConfig } from '@langchain/langgraph'
+import { interrupt, type LangGraphRunnableConfig } from '@langchain/langgraph'
 import { encode } from '../runtime/json.ts'
 import type { Tool } from '../tools/define.ts'
-import { executeCall, type ToolResult } from '../tools/executor.ts'
-import { riskOf, type Call, type Verdict } from '../tools/policy.ts'
+import { executeCall, type Execution, type ToolResult } from '../tools/executor.ts'
+import { type Call, parseArgs, riskOf, type Verdict } from '../tools/policy.ts'
 import { openMessage, toolMessage } from './conversation.ts'
+import { holdPayload } from './hold.ts'
 import { inParallel } from './in-parallel.ts'
 import { threadOf } from './judge-calls.ts'
 import type { AgentState, AgentUpdate, CallDecision } from './state.ts'
@@ -13,65 +13,94 @@ import type { AgentState, AgentUpdate, CallDecision } from './state.ts'
 const AT_A_TIME = 8
 const PREVIEW_CHARS = 200
 
-/** Runs the calls of the newest message side by side, as the policy and people decided. Every call gets one answer. */
+interface Asked {
+  call: Call
+  verdict: Verdict | undefined
+  decision: CallDecision | undefined
+}
+
+/**
+ * Runs the calls of the newest message side by side, as the policy and people decided. Every call gets one answer.
+ * Where it is not known whether a call happened, the node stops until a person has said so.
+ */
 export function callTools({ tools }: { tools: Tool[] }) {
   return async (state: AgentState, config: LangGraphRunnableConfig): Promise<AgentUpdate> => {
-    const message = openMessage(state.messages)
-    if (message === undefined) return {}
-    const messageId = message.id ?? ''
-    const threadId = threadOf(config)
-    const answers = await inParallel(
-      message.tool_calls ?? [],
-      AT_A_TIME,
-      async (given): Promise<ToolMessage> => {
-        const callId = given.id ?? ''
-        const call: Call = { key: { threadId, messageId, callId }, tool: given.name, args: given.args }
-        const verdict = state.verdicts.find((one) => one.call_id === callId && one.message_id === messageId)
-        const result = await carryOut(tools, call, verdict, state.decisions[callId], config)
-        return toolMessage(messageId, callId, given.name, result)
-      },
-    )
+    const asked = callsOf(state, threadOf(config))
+    const ended = new Map<string, ToolResult>()
+    for (;;) {
+      const open = asked.filter(({ call }) => !ended.has(call.key.callId))
+      const results = await inParallel(open, AT_A_TIME, (one) => carryOut(tools, one, config))
+      const doubts = results.flatMap((result) => (result.status === 'in_doubt' ? [result.ask] : []))
+      for (const [index, { call }] of open.entries()) {
+        const result = results[index]
+        if (result !== undefined && result.status !== 'in_doubt') ended.set(call.key.callId, result)
+      }
+      if (doubts.length === 0) break
+      for (const { approval_id, tool } of doubts) config.writer?.({ type: 'hold', approval_id, tool })
+      // What it returns says nothing: decisions are in the ledger, which the next round asks. An answer that was given
+      // to an earlier doubt of this task comes back here first, and then the next round stops again.
+      interrupt(holdPayload(doubts))
+    }
+    const answers = asked.map(({ call: { key, tool } }) => {
+      const result = ended.get(key.callId)
+      if (result === undefined) throw new Error(`Call ${key.callId} has no result.`)
+      return toolMessage(key.messageId, key.callId, tool, result)
+    })
     return { messages: answers }
   }
 }
 
-/** Says what becomes of one call. A call that the state has no verdict for is left to the executor, which asks again. */
-async function carryOut(
-  tools: Tool[],
-  call: Call,
-  verdict: Verdict | undefined,
-  decision: CallDecision | undefined,
-  config: LangGraphRunnableConfig,
-): Promise<ToolResult> {
-  if (verdict?.action === 'invalid')
-    return told(call, config, { status: 'error', code: 'INVALID_ARGS', message: verdict.reason })
-  if (verdict?.action === 'deny')
-    return told(call, config, { status: 'error', code: 'DENIED', message: verdict.reason })
-  if (decision?.type === 'reject') {
-    const why = decision.message === undefined ? 'without a reason' : `: ${decision.message}`
-    return told(call, config, {
-      status: 'error',
-      code: 'DENIED',
-      message: `A person rejected this call${why}`,
-    })
-  }
-  if (decision?.type === 'respond') {
-    return told(call, config, {
-      status: 'ok',
-      result: { answered_by: 'person', message: decision.message ?? '' },
-    })
-  }
-  return await run(tools, decision?.type === 'edit' ? { ...call, args: decision.args } : call, config)
+function callsOf(state: AgentState, threadId: string): Asked[] {
+  const message = openMessage(state.messages)
+  const messageId = message?.id ?? ''
+  return (message?.tool_calls ?? []).map(({ id: callId = '', name, args }) => ({
+    call: { key: { threadId, messageId, callId }, tool: name, args },
+    verdict: state.verdicts.find((one) => one.call_id === callId && one.message_id === messageId),
+    decision: state.decisions[callId],
+  }))
 }
 
-async function run(tools: Tool[], call: Call, config: LangGraphRunnableConfig): Promise<ToolResult> {
+/** Says what becomes of one call. A call that the state has no verdict for is left to the executor, which asks again. */
+async function carryOut(tools: Tool[], asked: Asked, config: LangGraphRunnableConfig): Promise<Execution> {
+  const { call, decision } = asked
+  const answer = answerWithoutRunning(asked)
+  if (answer !== undefined) return told(call, config, answer)
+  const edited = decision?.type === 'edit' ? { ...call, args: decision.args } : call
+  return await run(tools, edited, config)
+}
+
+function answerWithoutRunning({ verdict, decision }: Asked): ToolResult | undefined {
+  if (verdict?.action === 'invalid') return { status: 'error', code: 'INVALID_ARGS', message: verdict.reason }
+  if (verdict?.action === 'deny') return { status: 'error', code: 'DENIED', message: verdict.reason }
+  if (decision?.type === 'reject') {
+    const why = decision.message === undefined ? ' without a reason.' : `: ${decision.message}`
+    return { status: 'error', code: 'DENIED', message: `A person rejected this call${why}` }
+  }
+  if (decision?.type === 'respond') {
+    return { status: 'ok', result: { answered_by: 'person', message: decision.message ?? '' } }
+  }
+  return undefined
+}
+
+async function run(tools: Tool[], call: Call, config: LangGraphRunnableConfig): Promise<Execution> {
+  let started = performance.now()
+  const result = await executeCall(tools, call, () => {
+    started = performance.now()
+    config.writer?.({
+      type: 'tool_start',
+      call_id: call.key.callId,
+      name: call.tool,
+      args: call.args,
+      risk: riskOfCall(tools, call),
+    })
+  })
+  return result.status === 'in_doubt' ? result : told(call, config, result, performance.now() - started)
+}
+
+function riskOfCall(tools: Tool[], call: Call): string {
   const tool = tools.find(({ name }) => name === call.tool)
-  const parsed = tool?.schema.safeParse(call.args)
-  const risk = tool && parsed?.success === true ? riskOf(tool, parsed.data as never) : 'unknown'
-  config.writer?.({ type: 'tool_start', call_id: call.key.callId, name: call.tool, args: call.args, risk })
-  const started = performance.now()
-  const result = await executeCall(tools, call)
-  return told(call, config, result, performance.now() - started)
+  const parsed = tool && parseArgs(tool, call.args)
+  return tool && parsed?.ok === true ? riskOf(tool, parsed.args) : 'unknown'
 }
 
 function told(call: Call, config: LangGraphRunnableConfig, result: ToolResult, ms = 0): ToolResult {

@@ -1,5 +1,5 @@
 import { interrupt } from '@langchain/langgraph'
-import { HoldAnswer } from '../runtime/hold.ts'
+import { HoldAnswer, type HoldRequest } from '../runtime/hold.ts'
 import type { AgentState, AgentUpdate, CallDecision } from './state.ts'
 
 /**
@@ -9,24 +9,8 @@ import type { AgentState, AgentUpdate, CallDecision } from './state.ts'
  */
 export function hold(state: AgentState): AgentUpdate {
   const held = state.verdicts.filter(({ action }) => action === 'hold')
-  const answer: unknown = interrupt({
-    type: 'holdpoint.hold',
-    holds: held.map(({ approval_id, message_id, call_id, tool, args, args_hash, risk, reason }) => ({
-      approval_id,
-      message_id,
-      call_id,
-      tool,
-      args,
-      args_hash,
-      risk,
-      reason,
-    })),
-    action_requests: held.map(({ tool, args, reason }) => ({ name: tool, args, description: reason })),
-    review_configs: held.map(({ tool }) => ({
-      action_name: tool,
-      allowed_decisions: ['approve', 'edit', 'reject', 'respond'],
-    })),
-  })
+  const requests = held.map(({ action: _, ...entry }): HoldRequest => ({ kind: 'tool', ...entry }))
+  const answer: unknown = interrupt(holdPayload(requests))
   const { decisions } = HoldAnswer.parse(answer)
   return {
     decisions: Object.fromEntries(
@@ -41,5 +25,19 @@ export function hold(state: AgentState): AgentUpdate {
         ]
       }),
     ),
+  }
+}
+
+/** The interrupt's value: our entries, and the same once more in the shape of LangChain's human-in-the-loop clients. */
+export function holdPayload(holds: HoldRequest[]) {
+  return {
+    type: 'holdpoint.hold',
+    holds,
+    action_requests: holds.map(({ tool, args, reason }) => ({ name: tool, args, description: reason })),
+    review_configs: holds.map(({ tool, kind }) => ({
+      action_name: tool,
+      allowed_decisions:
+        kind === 'tool' ? ['approve', 'edit', 'reject', 'respond'] : ['approve', 'reject', 'respond'],
+    })),
   }
 }

@@ -5,6 +5,7 @@ import { currentModel, type ModelGateway } from '../models/gateway.ts'
 import { newId } from '../runtime/ids.ts'
 import type { Tool } from '../tools/define.ts'
 import { lastTask } from './conversation.ts'
+import { indented } from './indented.ts'
 import { Plan, readPlan } from './plan-graph.ts'
 import { prompt } from './prompt.ts'
 import type { PlanState, PlanUpdate, StepResult } from './state.ts'
@@ -78,7 +79,7 @@ function ended(end_reason: 'invalid_plan' | 'max_replans', plan_error: string): 
 export function listOf(results: Record<string, StepResult>): string {
   return (
     Object.entries(results)
-      .map(([id, { text }]) => `${id}: ${text}`)
+      .map(([id, { text }]) => `${id}: ${indented(text)}`)
       .join('\n') || 'none'
   )
 }

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { currentModel, type ModelGateway } from '../models/gateway.ts'
 import { newId } from '../runtime/ids.ts'
 import { lastTask } from './conversation.ts'
+import { indented } from './indented.ts'
 import { prompt } from './prompt.ts'
 import type { Report, SupervisorState, SupervisorUpdate } from './state.ts'
 
@@ -54,5 +55,5 @@ export function route({ specialists, maxHandoffs, model }: RouteOptions) {
 }
 
 export function reportsText(reports: Report[]): string {
-  return reports.map(({ specialist, text }) => `${specialist}: ${text}`).join('\n') || 'none'
+  return reports.map(({ specialist, text }) => `${specialist}: ${indented(text)}`).join('\n') || 'none'
 }

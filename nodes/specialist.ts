@@ -1,6 +1,7 @@
 import { HumanMessage } from '@langchain/core/messages'
 import type { LangGraphRunnableConfig } from '@langchain/langgraph'
 import { nameUuid } from '../runtime/ids.ts'
+import { indented } from './indented.ts'
 import { reportsText } from './route.ts'
 import type { Agent } from './run-step.ts'
 import type { SupervisorState, SupervisorUpdate } from './state.ts'
@@ -9,7 +10,7 @@ import type { SupervisorState, SupervisorUpdate } from './state.ts'
 export function specialist(name: string, agent: Agent) {
   return async (state: SupervisorState, config: LangGraphRunnableConfig): Promise<SupervisorUpdate> => {
     const reports = state.reports.length === 0 ? '' : `\nReports so far:\n${reportsText(state.reports)}`
-    const text = `Task: ${state.assignment}${reports}`
+    const text = `Task: ${indented(state.assignment)}${reports}`
     // The message has a fixed id: the node runs again when its agent is resumed, and must not ask twice.
     const message = new HumanMessage({
       id: nameUuid('assignment', name, String(state.reports.length), text),

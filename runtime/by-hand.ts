@@ -1,8 +1,9 @@
 import { argsHash, type CallKey } from './call.ts'
+import type { Intent, Ledger } from './effect.ts'
 import { type Decision, HoldAnswer, holdsOf } from './hold.ts'
 import type { Json } from './json.ts'
 import type { CheckArgs } from './resume.ts'
-import { enterRun } from './run-context.ts'
+import { enterRun, type RunContext } from './run-context.ts'
 import type { Services } from './services.ts'
 import { newId } from './ids.ts'
 
@@ -29,18 +30,24 @@ export interface ByHand {
  */
 export function byHand({ services, checkArgs }: { services: Services; checkArgs: CheckArgs }): ByHand {
   const released = new Map<string, string>()
+  const ledger = memoryLedger()
   const nameOf = ({ threadId, messageId, callId }: CallKey) => JSON.stringify([threadId, messageId, callId])
   return {
     run(threadId, inside, signal = new AbortController().signal) {
       const grants = { released: (call: CallKey) => Promise.resolve(released.get(nameOf(call))) }
-      const run = {
+      const runId = newId()
+      const run: RunContext = {
         threadId,
-        runId: newId(),
+        runId,
         assistantId: 'by hand',
         tenantId: 'default',
         signal,
         services,
         grants,
+        ledger,
+        attempt: runId,
+        // Whoever runs a graph by hand has chosen its durability.
+        checkpointed: () => Promise.resolve(),
       }
       return enterRun(run, inside)
     },
@@ -67,6 +74,24 @@ export function byHand({ services, checkArgs }: { services: Services; checkArgs:
         }
       })
       return HoldAnswer.parse({ decisions: answers }) as Json
+    },
+  }
+}
+
+/** What was done in this process is not done again in it. */
+function memoryLedger(): Ledger {
+  const outcomes = new Map<string, Json>()
+  const nameOf = ({ call, argsHash: hash }: Intent) =>
+    JSON.stringify([call.threadId, call.messageId, call.callId, hash])
+  return {
+    intend(intent) {
+      const outcome = outcomes.get(nameOf(intent))
+      return Promise.resolve(outcome === undefined ? { state: 'begin' } : { state: 'ended', outcome })
+    },
+    retake: () => Promise.resolve(),
+    conclude(intent, _status, outcome) {
+      outcomes.set(nameOf(intent), outcome)
+      return Promise.resolve()
     },
   }
 }

@@ -17,6 +17,16 @@ export function canonicalJson(value: Json): string {
   return text
 }
 
+/** False where a text has half a surrogate pair, which RFC 8785 refuses: it could be neither hashed nor approved. */
+export function hasCanonicalForm(value: Json): boolean {
+  try {
+    canonicalJson(value)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** SHA-256, in hex, of the canonical arguments. */
 export function argsHash(args: Json): string {
   return createHash('sha256').update(canonicalJson(args)).digest('hex')
@@ -25,6 +35,11 @@ export function argsHash(args: Json): string {
 /** The same call with the same arguments has the same approval, however often its node runs again. */
 export function approvalId(key: CallKey, hash: string): string {
   return nameUuid('approval', key.threadId, key.messageId, key.callId, hash)
+}
+
+/** The approval that settles a doubt about the call; each execution that left one has its own. */
+export function doubtId(key: CallKey, hash: string, owner: string): string {
+  return nameUuid('doubt', key.threadId, key.messageId, key.callId, hash, owner)
 }
 
 /** What a receiver of an effect can use to recognise the call again. */

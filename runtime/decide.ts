@@ -1,4 +1,5 @@
 import { RuntimeError } from './errors.ts'
+import { failpoint } from './failpoint.ts'
 import type { Decision, Hold } from './hold.ts'
 import { type Holds, type Signals, topics } from './ports.ts'
 import { checkDecision, type CheckArgs } from './resume.ts'
@@ -17,7 +18,9 @@ export async function decideHold(
   const hold = await holds.get(approvalId)
   if (hold === undefined) throw new RuntimeError('hold_not_found', `Approval ${approvalId} does not exist.`)
   const { edited } = checkDecision(hold, decision, checkArgs)
-  return await holds.decide(approvalId, decision, by, edited)
+  const decided = await holds.decide(approvalId, decision, by, edited)
+  await failpoint('hold.decide:after')
+  return decided
 }
 
 /** The hold, waiting a moment for one that a stream has just announced. */

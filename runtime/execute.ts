@@ -1,13 +1,15 @@
-import { Command } from '@langchain/langgraph'
-import type { Assistant } from './assistant.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { checkpointed, NeedsCheckpoints } from './checkpointed.ts'
 import { END_EVENT, type NewEvent } from './event.ts'
+import { failpoint } from './failpoint.ts'
 import { createEventWriter, type EventWriter } from './event-writer.ts'
 import { encode } from './json.ts'
-import { LeaseLost } from './lease.ts'
-import { createPauses } from './pauses.ts'
+import { HandedOver, LeaseLost, StorageUnavailable } from './lease.ts'
+import { createPauses, type Pauses } from './pauses.ts'
 import type {
   Assistants,
   Checkpoints,
+  Effects,
   EventLog,
   Graph,
   Graphs,
@@ -18,20 +20,21 @@ import type {
   Signals,
   ThreadState,
 } from './ports.ts'
-import { topics } from './ports.ts'
-import type { CancelAction, ClaimedRun, RunError } from './run.ts'
-import { enterRun } from './run-context.ts'
+import { type ClaimedRun, type Durability, MAX_STALLS, type RunError } from './run.ts'
+import { configOf, inputOf } from './run-config.ts'
+import { enterRun, type RunContext } from './run-context.ts'
 import type { Services } from './services.ts'
+import { RunCancelled, watchForCancel } from './watch-cancel.ts'
 import { createWire } from './wire.ts'
 
-/** How often a run asks whether it was cancelled, should the signal have been lost. */
-const CANCEL_POLL_MS = 2_000
-const DEFAULT_RECURSION_LIMIT = 100
+/** Between tries to write a run's end while the database does not answer. */
+const RETRY_MS = 200
 
 export interface ExecutorPorts {
   assistants: Assistants
   graphs: Graphs
   checkpoints: Checkpoints
+  effects: Effects
   events: EventLog
   holds: Holds
   queue: Queue
@@ -40,19 +43,15 @@ export interface ExecutorPorts {
   log: Log
 }
 
-/** A client cancelled the run. */
-class RunCancelled extends Error {
-  readonly action: CancelAction
-
-  constructor(action: CancelAction) {
-    super('The run was cancelled.')
-    this.name = 'RunCancelled'
-    this.action = action
-  }
+/** One execution of a run by one worker. */
+interface Attempt {
+  run: ClaimedRun
+  ports: ExecutorPorts
+  events: EventWriter
+  pauses: Pauses
+  signal: AbortSignal
+  abort: (reason: Error) => void
 }
-
-/** The server is stopping: the run goes back to the queue as it is. */
-export class HandedOver extends Error {}
 
 /**
  * Executes one claimed run to its end and settles it. Never rejects: whatever goes wrong ends in the run's status,
@@ -61,107 +60,132 @@ export class HandedOver extends Error {}
  * `stop` aborts with the reason: `HandedOver` and `LeaseLost` leave the run to the next worker.
  */
 export async function execute(run: ClaimedRun, stop: AbortSignal, ports: ExecutorPorts): Promise<void> {
+  const ended = new AbortController()
   const controller = new AbortController()
   const abort = (reason: Error) => controller.abort(reason)
   const signal = AbortSignal.any([stop, controller.signal])
-  const watching = watchForCancel(run, ports, signal, abort)
+  const watching = watchForCancel(run, ports, AbortSignal.any([signal, ended.signal]), abort)
   try {
     const outcome = await attempt(run, signal, abort, ports)
-    const settled = outcome !== undefined && (await ports.queue.settle(run, outcome))
-    if (outcome !== undefined && !settled)
-      ports.log.warn('The lease was lost before the run could end', { run_id: run.run_id })
+    await insist(stop, () =>
+      outcome === undefined ? ports.queue.handOver(run) : ports.queue.settle(run, outcome),
+    )
+    await failpoint('run.settle:after')
   } catch (error) {
-    ports.log.error('A run could not be settled; it goes to another worker', {
-      run_id: run.run_id,
-      cause: String(error),
-    })
-    await ports.queue.handOver(run).catch(() => {})
+    if (!(error instanceof LeaseLost)) {
+      ports.log.error('A run could not be ended here; another worker takes it over', {
+        run_id: run.run_id,
+        cause: String(error),
+      })
+    }
   } finally {
-    controller.abort(new HandedOver('ended'))
+    ended.abort()
     await watching
   }
 }
 
-/** The outcome, or `undefined` where the run is somebody else's now. */
+/** Tries again while the database does not answer and the lease may still be ours. */
+async function insist(stop: AbortSignal, write: () => Promise<unknown>): Promise<void> {
+  for (;;) {
+    try {
+      await write()
+      return
+    } catch (error) {
+      if (!(error instanceof StorageUnavailable) || stop.reason instanceof LeaseLost) throw error
+      await sleep(RETRY_MS)
+    }
+  }
+}
+
+/** The outcome, or `undefined` where another worker is to go on. Throws `LeaseLost`. */
 async function attempt(
   run: ClaimedRun,
   signal: AbortSignal,
   abort: (reason: Error) => void,
   ports: ExecutorPorts,
 ): Promise<Outcome | undefined> {
-  const last = run.attempt > 1 ? await ports.events.last(run.thread_id, run.run_id) : undefined
-  const events = createEventWriter(ports.events, run, { from: (last?.seq ?? -1) + 1, failed: abort })
-  const pauses = createPauses()
+  try {
+    const last = run.attempt > 1 ? await ports.events.last(run.thread_id, run.run_id) : undefined
+    const events = createEventWriter(ports.events, run, { from: (last?.seq ?? -1) + 1, failed: abort })
+    return await outcomeOf({ run, ports, events, pauses: createPauses(), signal, abort })
+  } catch (error) {
+    const cause: unknown = signal.aborted ? signal.reason : error
+    if (cause instanceof HandedOver || cause instanceof StorageUnavailable) return undefined
+    throw cause
+  }
+}
+
+async function outcomeOf(attempt: Attempt): Promise<Outcome> {
+  const { run, ports, events, signal } = attempt
   let graph: Graph | undefined
   try {
     if (run.cancel_action) throw new RunCancelled(run.cancel_action)
+    if (run.stalls > MAX_STALLS) throw new WorkerLost(run.stalls)
     await events.push([{ event: 'metadata', data: encode({ run_id: run.run_id, attempt: run.attempt }) }])
     const assistant = await ports.assistants.get(run.assistant_id)
     if (assistant === undefined) throw new Error(`Assistant ${run.assistant_id} does not exist any more.`)
     const config = configOf(run, assistant)
     graph = await ports.graphs.get(assistant.graph_id, config.configurable)
-    // Given with the call, because every run of a graph shares the compiled one.
-    config.configurable['__pregel_checkpointer'] = ports.checkpoints.fenced(run, abort)
-    const held = await stream(run, graph, config, signal, { ports, events, pauses })
-    const state = await stateOf(run, graph, pauses, ports)
+    const held = await streamDurably(attempt, graph, config)
+    const state = await stateOf(attempt, graph, true)
     return { status: 'success', state, events: await endWith(events, held, state.values) }
   } catch (error) {
     const cause: unknown = signal.aborted ? signal.reason : error
-    if (cause instanceof LeaseLost || cause instanceof HandedOver) {
+    if (cause instanceof HandedOver || cause instanceof LeaseLost || cause instanceof StorageUnavailable) {
       await events.finish()
-      if (cause instanceof HandedOver) await ports.queue.handOver(run)
-      return undefined
+      throw cause
     }
-    if (cause instanceof RunCancelled && cause.action === 'rollback') {
-      await events.finish()
-      return { status: 'rolled_back' }
-    }
-    const state = graph && (await stateOf(run, graph, pauses, ports).catch(() => undefined))
-    if (cause instanceof RunCancelled) {
-      return { status: 'interrupted', state, events: await endWith(events, [], state?.values ?? 'null') }
-    }
-    return await failure(run, cause, state, events, ports)
+    return await failed(attempt, graph, cause)
   }
 }
 
-async function failure(
-  run: ClaimedRun,
-  cause: unknown,
-  state: ThreadState | undefined,
-  events: EventWriter,
-  ports: ExecutorPorts,
-): Promise<Outcome> {
+async function failed(attempt: Attempt, graph: Graph | undefined, cause: unknown): Promise<Outcome> {
+  const { run, ports, events } = attempt
+  if (cause instanceof RunCancelled && cause.action === 'rollback') {
+    await events.finish()
+    return { status: 'rolled_back' }
+  }
+  const state = graph && (await stateOf(attempt, graph, false).catch(onlyUnavailable))
+  if (cause instanceof RunCancelled) {
+    return { status: 'interrupted', state, events: await endWith(events, [], state?.values ?? 'null') }
+  }
   const error = describe(cause)
-  ports.log.warn('A run failed', {
-    run_id: run.run_id,
-    thread_id: run.thread_id,
-    error: error.error,
-    message: error.message,
-  })
-  const data = encode(error)
-  return {
-    status: 'error',
-    error,
-    state,
-    events: await endWith(events, [{ event: 'error', data }], encode({ __error__: error })),
-  }
+  const fields = { run_id: run.run_id, thread_id: run.thread_id, error: error.error, cause: error.message }
+  ports.log.warn('A run failed', fields)
+  const told = [{ event: 'error', data: encode(error) }]
+  return { status: 'error', error, state, events: await endWith(events, told, encode({ __error__: error })) }
 }
 
-/** Runs the graph. Returns the events that must not be seen before the pause that they tell of is durable. */
-async function stream(
-  run: ClaimedRun,
+/** A state that cannot be read leaves the thread's as it was; a database that does not answer is another matter. */
+function onlyUnavailable(error: unknown): undefined {
+  if (error instanceof StorageUnavailable) throw error
+}
+
+/** Streams the graph; under `exit` once more from its beginning, with checkpoints, if it comes to an effect. */
+async function streamDurably(
+  attempt: Attempt,
   graph: Graph,
   config: ReturnType<typeof configOf>,
-  signal: AbortSignal,
-  {
-    ports,
-    events,
-    pauses,
-  }: { ports: ExecutorPorts; events: EventWriter; pauses: ReturnType<typeof createPauses> },
+): Promise<NewEvent[]> {
+  try {
+    return await stream(attempt, graph, config, config.durability)
+  } catch (error) {
+    if (!(error instanceof NeedsCheckpoints)) throw error
+    return await stream(attempt, graph, config, 'sync')
+  }
+}
+
+/** Returns the events that must not be seen before the pause that they tell of is durable. */
+async function stream(
+  { run, ports, events, pauses, signal, abort }: Attempt,
+  graph: Graph,
+  config: ReturnType<typeof configOf>,
+  durability: Durability,
 ): Promise<NewEvent[]> {
   const wire = createWire(run.kwargs)
   const held: NewEvent[] = []
-  const context = {
+  const fenced = ports.checkpoints.fenced(run, abort)
+  const context: RunContext = {
     threadId: run.thread_id,
     runId: run.run_id,
     assistantId: run.assistant_id,
@@ -169,12 +193,17 @@ async function stream(
     signal,
     services: ports.services,
     grants: { released: ports.holds.released },
+    ledger: ports.effects.ledger(run),
+    attempt: `${run.run_id}.${run.lease_token}`,
+    checkpointed: checkpointed(run, durability, fenced, ports.checkpoints, signal),
   }
   const { input, from } = await inputOf(run, ports.checkpoints)
   await enterRun(context, async () => {
     const chunks = await graph.stream(input, {
       ...config,
-      configurable: { ...config.configurable, ...from },
+      // The saver is given with the call, because every run of a graph shares the compiled one.
+      configurable: { ...config.configurable, ...from, __pregel_checkpointer: fenced.saver },
+      durability,
       signal,
       streamMode: wire.modes,
       subgraphs: true,
@@ -195,72 +224,14 @@ function isInterrupt(payload: unknown): boolean {
   return typeof payload === 'object' && payload !== null && '__interrupt__' in payload
 }
 
-/**
- * What this attempt is given. The saver stamps the run's id into each checkpoint: an input is applied once, because
- * LangGraph ignores it where the head is this run's own; a resume is always the same map, which answers nothing
- * twice; a command that changes state, or a fork, is sent only until a checkpoint of this run exists.
- */
-async function inputOf(run: ClaimedRun, checkpoints: Checkpoints) {
-  const { input, command, checkpoint } = run.kwargs
-  if (command?.resume !== undefined && command.update === undefined && command.goto === undefined) {
-    return { input: new Command({ resume: command.resume }), from: {} }
-  }
-  if (command === null && checkpoint === null) return { input, from: {} }
-  if ((await checkpoints.headRunId(run.thread_id)) === run.run_id) return { input: null, from: {} }
-  const from = checkpoint === null ? {} : { checkpoint_id: checkpoint.checkpoint_id }
-  return {
-    input: command === null ? input : new Command(command as ConstructorParameters<typeof Command>[0]),
-    from,
-  }
-}
-
-function configOf(run: ClaimedRun, assistant: Assistant) {
-  const { config, context, durability, interrupt_before, interrupt_after } = run.kwargs
-  const base = assistant.config as {
-    configurable?: Record<string, unknown>
-    recursion_limit?: number
-    tags?: string[]
-  }
-  return {
-    configurable: {
-      ...base.configurable,
-      ...config.configurable,
-      thread_id: run.thread_id,
-      run_id: run.run_id,
-      assistant_id: run.assistant_id,
-      graph_id: assistant.graph_id,
-      checkpoint_ns: '',
-    } as Record<string, unknown>,
-    metadata: {
-      ...run.metadata,
-      run_id: run.run_id,
-      thread_id: run.thread_id,
-      assistant_id: run.assistant_id,
-      graph_id: assistant.graph_id,
-      run_attempt: run.attempt,
-    },
-    // Absent and empty differ: a graph with a context schema of its own refuses the empty one.
-    ...(Object.keys({ ...assistant.context, ...context }).length > 0
-      ? { context: { ...assistant.context, ...context } }
-      : {}),
-    tags: [...(base.tags ?? []), ...(config.tags ?? [])],
-    recursionLimit: config.recursion_limit ?? base.recursion_limit ?? DEFAULT_RECURSION_LIMIT,
-    durability,
-    ...(interrupt_before === null ? {} : { interruptBefore: interrupt_before }),
-    ...(interrupt_after === null ? {} : { interruptAfter: interrupt_after }),
-  }
-}
-
 async function stateOf(
-  run: ClaimedRun,
+  { run, pauses, ports }: Attempt,
   graph: Graph,
-  pauses: ReturnType<typeof createPauses>,
-  { checkpoints }: ExecutorPorts,
+  complete: boolean,
 ): Promise<ThreadState> {
-  const snapshot = await graph.getState({
-    configurable: { thread_id: run.thread_id, __pregel_checkpointer: checkpoints.plain },
-  })
-  return pauses.stateOf(run.thread_id, snapshot, encode(snapshot.values))
+  const configurable = { thread_id: run.thread_id, __pregel_checkpointer: ports.checkpoints.plain }
+  const snapshot = await graph.getState({ configurable })
+  return pauses.stateOf(run.thread_id, snapshot, encode(snapshot.values), complete)
 }
 
 async function endWith(events: EventWriter, list: NewEvent[], end: string) {
@@ -268,28 +239,16 @@ async function endWith(events: EventWriter, list: NewEvent[], end: string) {
   return { from: rest.from, list: [...rest.list, ...list, { event: END_EVENT, data: end }] }
 }
 
+class WorkerLost extends Error {
+  constructor(stalls: number) {
+    super(
+      `${stalls} workers died with this run, none of them after a new checkpoint. Its state is kept; POST …/redrive tries again.`,
+    )
+    this.name = 'worker_lost'
+  }
+}
+
 function describe(cause: unknown): RunError {
   if (cause instanceof Error) return { error: cause.name, message: cause.message }
   return { error: 'Error', message: String(cause) }
-}
-
-async function watchForCancel(
-  run: ClaimedRun,
-  { signals, queue, log }: ExecutorPorts,
-  signal: AbortSignal,
-  abort: (reason: Error) => void,
-): Promise<void> {
-  const watch = signals.watch(topics.cancel(run.run_id))
-  try {
-    while (!signal.aborted) {
-      await watch.changed({ timeoutMs: CANCEL_POLL_MS, signal })
-      if (signal.aborted) return
-      const action = await queue.cancelAction(run)
-      if (action !== null) abort(new RunCancelled(action))
-    }
-  } catch (error) {
-    log.warn('Cancellation of a run cannot be watched', { run_id: run.run_id, cause: String(error) })
-  } finally {
-    watch.close()
-  }
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { approvalId, argsHash } from './call.ts'
+import { approvalId, argsHash, doubtId } from './call.ts'
 import type { Json } from './json.ts'
 
 export type HoldStatus =
@@ -11,6 +11,12 @@ export type HoldStatus =
   | 'expired'
   | 'cancelled'
 export type DecisionType = 'approve' | 'edit' | 'reject' | 'respond'
+
+/**
+ * `tool`: a call that a person must release. `in_doubt`: a call that may or may not have happened; to approve is "it
+ * did not, run it", to respond "it happened, with this result", to reject "skip it".
+ */
+export type HoldKind = 'tool' | 'in_doubt'
 
 /** From `pending` a hold goes to one of these, once. `cancelled` and decided ones open again only if the same call is held again. */
 export const STATUS_AFTER: Record<DecisionType, HoldStatus> = {
@@ -42,7 +48,7 @@ export interface Hold {
   run_id: string
   assistant_id: string
   interrupt_id: string
-  kind: 'tool'
+  kind: HoldKind
   message_id: string
   call_id: string
   tool: string
@@ -69,6 +75,9 @@ export interface HoldFilter {
 
 /** What the hold node asks for one call; every entry becomes a hold. */
 export const HoldRequest = z.object({
+  kind: z.enum(['tool', 'in_doubt']).default('tool'),
+  /** Of a call in doubt: the lease that began it, so that a second doubt asks again. */
+  owner: z.string().optional(),
   approval_id: z.string(),
   message_id: z.string(),
   call_id: z.string(),
@@ -100,7 +109,8 @@ export function holdsOf(threadId: string, value: unknown): HoldRequest[] {
   return payload.data.holds.filter((entry) => {
     const hash = argsHash(entry.args)
     const key = { threadId, messageId: entry.message_id, callId: entry.call_id }
-    return entry.args_hash === hash && entry.approval_id === approvalId(key, hash)
+    const id = entry.kind === 'tool' ? approvalId(key, hash) : doubtId(key, hash, entry.owner ?? '')
+    return entry.args_hash === hash && entry.approval_id === id
   })
 }
 

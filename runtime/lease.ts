@@ -5,3 +5,19 @@ export class LeaseLost extends Error {
     this.name = 'LeaseLost'
   }
 }
+
+/** The server is stopping: the run goes back to the queue as it is. */
+export class HandedOver extends Error {
+  constructor() {
+    super('The server is stopping. Another worker goes on with the run.')
+    this.name = 'HandedOver'
+  }
+}
+
+/** The database does not answer. What was being written may have been committed or not. */
+export class StorageUnavailable extends Error {
+  constructor(cause: unknown) {
+    super('The database does not answer.', { cause })
+    this.name = 'StorageUnavailable'
+  }
+}

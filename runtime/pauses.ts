@@ -17,6 +17,8 @@ interface Snapshot {
  * Collects the interrupts of one execution from its stream. The stream is the one complete source: a snapshot also
  * lists answered interrupts, and of several inside one subgraph only the last.
  */
+export type Pauses = ReturnType<typeof createPauses>
+
 export function createPauses() {
   const seen = new Map<string, { namespace: string[]; interrupt: Interrupt }>()
   return {
@@ -31,14 +33,18 @@ export function createPauses() {
       }
       return true
     },
-    /** The thread's state at the end: its values, and what waits in it. */
-    stateOf(threadId: string, snapshot: Snapshot, values: string): ThreadState {
+    /**
+     * The thread's state at the end: its values, and what waits in it. Of an execution that broke off the stream does
+     * not tell all that waits, so that is not `complete`.
+     */
+    stateOf(threadId: string, snapshot: Snapshot, values: string, complete: boolean): ThreadState {
       const interrupts: Record<string, Interrupt[]> = {}
       for (const { namespace, interrupt } of seen.values()) {
         const task = namespace[0]?.split(':')[1] ?? rootTask(snapshot, interrupt.id) ?? interrupt.id
         ;(interrupts[task] ??= []).push(interrupt)
       }
       return {
+        complete,
         values,
         interrupts,
         paused: seen.size > 0 || snapshot.next.length > 0,

@@ -1,6 +1,7 @@
 import type { BaseCheckpointSaver } from '@langchain/langgraph-checkpoint'
 import type { Pregel } from '@langchain/langgraph/pregel'
 import type { Assistant } from './assistant.ts'
+import type { Effect, Ledger } from './effect.ts'
 import type { NewEvent, RunEvent } from './event.ts'
 import type { Decision, Hold, HoldFilter, HoldRequest } from './hold.ts'
 import type { Json } from './json.ts'
@@ -58,6 +59,8 @@ export interface Runs {
   list(threadId: string, filter: { status?: RunStatus; limit: number; offset: number }): Promise<Page<Run>>
   /** A pending run ends at once; a running one is told to. Ended runs stay as they are. */
   cancel(threadId: string, runId: string, action: CancelAction): Promise<Run | undefined>
+  /** Lets a failed run go on from where it failed. `undefined` where it has not failed, or the thread has moved on since. */
+  redrive(threadId: string, runId: string): Promise<Run | undefined>
   /** Deletes an ended or pending run with its events. Throws `thread_busy` while it is running. */
   delete(threadId: string, runId: string): Promise<boolean>
 }
@@ -105,12 +108,21 @@ export interface Ending {
 
 /** The thread as its head checkpoint has it. */
 export interface ThreadState {
+  /** False where the execution broke off: then what waited before still does, but for what this run answered. */
+  complete: boolean
   /** JSON text. */
   values: string
   interrupts: Record<string, Interrupt[]>
   /** True where something is left to do: an interrupt or a breakpoint. */
   paused: boolean
   holds: (HoldRequest & { interrupt_id: string })[]
+}
+
+/** The effect ledger. */
+export interface Effects {
+  ledger(run: ClaimedRun): Ledger
+  /** Newest first. */
+  list(threadId: string, page: { limit: number; offset: number }): Promise<Effect[]>
 }
 
 export interface EventLog {
@@ -163,9 +175,17 @@ export interface Checkpoints {
    * `failed` is called when a write finds the lease gone (`LeaseLost`) or the database does not take it. The write
    * itself never rejects: LangGraph awaits some of them too late, and the process would die of the rejection.
    */
-  fenced(run: ClaimedRun, failed: (error: Error) => void): BaseCheckpointSaver
+  fenced(run: ClaimedRun, failed: (error: Error) => void): FencedSaver
+  /** Whether the newest checkpoint of that namespace has the message in its `messages`. */
+  holdsMessage(threadId: string, namespace: string, messageId: string): Promise<boolean>
   /** The run whose id the thread's head checkpoint is stamped with. */
   headRunId(threadId: string): Promise<string | undefined>
+}
+
+export interface FencedSaver {
+  saver: BaseCheckpointSaver
+  /** Returns when that checkpoint is committed. Under `async` the graph runs ahead of its checkpoints. */
+  committed(namespace: string, checkpointId: string, signal: AbortSignal): Promise<void>
 }
 
 /** Says what time it is. Tests turn it; leases never ask it. */

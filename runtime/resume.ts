@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { RuntimeError } from './errors.ts'
-import type { Decision, Hold } from './hold.ts'
+import { type Decision, type Hold, holdsOf } from './hold.ts'
 import type { Json } from './json.ts'
 import type { EditedArgs, InterruptAnswer } from './ports.ts'
 import type { Thread } from './thread.ts'
@@ -30,7 +30,7 @@ export function readResume(
   resume: Json,
   checkArgs: CheckArgs,
 ): { resume: Record<string, Json>; answers: InterruptAnswer[] } {
-  const byInterrupt = Map.groupBy(holds, ({ interrupt_id }) => interrupt_id)
+  const byInterrupt = Map.groupBy(inOrder(thread, holds), ({ interrupt_id }) => interrupt_id)
   const map = mapOf(thread, resume)
   const answers = Object.entries(map).flatMap(([interruptId, value]) => {
     const asked = byInterrupt.get(interruptId)
@@ -41,6 +41,14 @@ export function readResume(
 
 export function waitingInterrupts(thread: Thread): string[] {
   return Object.values(thread.interrupts).flatMap((list) => list.map(({ id }) => id))
+}
+
+/** As the interrupts list them. A client that names no approval decides by place, and must not decide another call. */
+function inOrder(thread: Thread, holds: Hold[]): Hold[] {
+  const listed = Object.values(thread.interrupts)
+    .flat()
+    .flatMap(({ value }) => holdsOf(thread.thread_id, value).map(({ approval_id }) => approval_id))
+  return holds.toSorted((a, b) => listed.indexOf(a.approval_id) - listed.indexOf(b.approval_id))
 }
 
 function mapOf(thread: Thread, resume: Json): Record<string, Json> {
@@ -105,6 +113,12 @@ export function checkDecision(
   checkArgs: CheckArgs,
 ): { decision: Decision; edited?: EditedArgs } {
   if (decision.type === 'edit') {
+    if (hold.kind === 'in_doubt') {
+      throw new RuntimeError(
+        'invalid_decision',
+        'What may have happened cannot be edited. Approve to run it, respond with its result, or reject to skip it.',
+      )
+    }
     if (decision.args === undefined)
       throw new RuntimeError('invalid_decision', 'An edit needs "args", all of them.')
     return { decision, edited: checkArgs(hold.tool, decision.args) }

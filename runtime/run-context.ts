@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { CallKey } from './call.ts'
+import type { Ledger } from './effect.ts'
 import type { Services } from './services.ts'
 
 /** Says whether a person released exactly this call. The hold table answers, never the graph's state. */
@@ -18,6 +19,20 @@ export interface RunContext {
   signal: AbortSignal
   services: Services
   grants: Grants
+  ledger: Ledger
+  /** Names this execution of the run among all that there ever are of it. */
+  attempt: string
+  /** Returns when the checkpoint that holds the call is committed: no effect comes before it. */
+  checkpointed(place: CallPlace): Promise<void>
+}
+
+/** Where in the graph a call is made. */
+export interface CallPlace {
+  /** The calling task's checkpoint namespace. */
+  namespace: string
+  /** The checkpoint that the task was started from. */
+  checkpointId: string
+  messageId: string
 }
 
 const storage = new AsyncLocalStorage<RunContext>()

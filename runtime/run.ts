@@ -76,6 +76,7 @@ export interface Run {
   kwargs: RunRequest
   multitask_strategy: MultitaskStrategy
   error: RunError | null
+  /** Rises whenever a worker takes the run; 1 for the first. */
   attempt: number
   created_at: string
   updated_at: string
@@ -89,12 +90,15 @@ export interface ClaimedRun extends Run {
   lease_token: string
   /** Set where a cancel arrived while no worker held the run. */
   cancel_action: CancelAction | null
-  /** Rises at each takeover; 1 for the first worker. */
-  attempt: number
+  /** Takeovers in a row that found no new checkpoint. */
+  stalls: number
 }
 
+/** More takeovers than this without a new checkpoint between them, and the run ends as `worker_lost`. */
+export const MAX_STALLS = 3
+
 export interface RunError {
-  /** The error's class, as the protocol's `error` event has it. */
+  /** The error's class, as the protocol's `error` event has it, or a code of ours such as `worker_lost`. */
   error: string
   message: string
 }

@@ -1,6 +1,6 @@
-import { execute, type ExecutorPorts, HandedOver } from './execute.ts'
+import { execute, type ExecutorPorts } from './execute.ts'
 import { newId } from './ids.ts'
-import { LeaseLost } from './lease.ts'
+import { HandedOver, LeaseLost } from './lease.ts'
 import { topics } from './ports.ts'
 import type { ClaimedRun } from './run.ts'
 
@@ -72,7 +72,7 @@ async function endWithin(
   active: Map<string, { abort: AbortController; done: Promise<void> }>,
 ): Promise<void> {
   const timer = setTimeout(() => {
-    for (const { abort } of active.values()) abort.abort(new HandedOver('The server is stopping.'))
+    for (const { abort } of active.values()) abort.abort(new HandedOver())
   }, graceMs)
   await Promise.all([...active.values()].map(({ done }) => done))
   clearTimeout(timer)

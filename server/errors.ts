@@ -1,6 +1,7 @@
 import type { ErrorHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { type ErrorCode, RuntimeError } from '../runtime/errors.ts'
+import { StorageUnavailable } from '../runtime/lease.ts'
 import type { Log } from '../runtime/ports.ts'
 
 const STATUS = {
@@ -31,6 +32,10 @@ const STATUS = {
 export function onError(log: Log): ErrorHandler {
   return (error, c) => {
     if (error instanceof RuntimeError) return c.text(error.message, STATUS[error.code])
+    if (error instanceof StorageUnavailable) {
+      c.header('Retry-After', '1')
+      return c.text('The database does not answer. Try again.', 503)
+    }
     if (error instanceof HTTPException) return c.text(error.message, error.status)
     log.error('A request failed', { method: c.req.method, path: c.req.path, cause: String(error) })
     return c.text('Internal error. The server log has the cause.', 500)

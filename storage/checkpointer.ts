@@ -8,10 +8,11 @@ import {
   WRITES_IDX_MAP,
 } from '@langchain/langgraph-checkpoint'
 import { PostgresSaver } from '@langchain/langgraph-checkpoint-postgres'
+import { failpoint } from '../runtime/failpoint.ts'
 import { LeaseLost } from '../runtime/lease.ts'
 import type { Checkpoints } from '../runtime/ports.ts'
 import type { ClaimedRun } from '../runtime/run.ts'
-import { type Database, jsonbText } from './database.ts'
+import { answered, type Database, jsonbText } from './database.ts'
 
 const FENCE = `
   select 1 from runs
@@ -35,8 +36,8 @@ const PUT = `
 
 const putWritesSql = (onConflict: string) => `
   with fence as (${FENCE}), added as (
-    insert into checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob)
-    select $1::text, $4, $5, $6, idx, channel, type, blob
+    insert into checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob, run_id)
+    select $1::text, $4, $5, $6, idx, channel, type, blob, $2::uuid
     from unnest($7::integer[], $8::text[], $9::text[], $10::bytea[]) as w (idx, channel, type, blob)
     where exists (select 1 from fence)
     on conflict (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) ${onConflict}
@@ -55,9 +56,19 @@ const HEAD_RUN_ID = `
   order by checkpoint_id desc limit 1`
 
 export function createCheckpoints(db: Database): Checkpoints {
+  const plain = new Checkpointer(db)
   return {
-    plain: new Checkpointer(db),
-    fenced: (run, failed) => new FencedCheckpointer(db, run, failed),
+    plain,
+    fenced(run, failed) {
+      const saver = new FencedCheckpointer(db, run, failed)
+      return { saver, committed: saver.committed.bind(saver) }
+    },
+    async holdsMessage(threadId, namespace, messageId) {
+      const configurable = { thread_id: threadId, checkpoint_ns: namespace }
+      const tuple = await plain.getTuple({ configurable })
+      const messages: unknown = tuple?.checkpoint.channel_values['messages']
+      return Array.isArray(messages) && messages.some((message: { id?: string }) => message.id === messageId)
+    },
     async headRunId(threadId) {
       const { rows } = await db.query<{ run_id: string | null }>(HEAD_RUN_ID, [threadId])
       return rows[0]?.run_id ?? undefined
@@ -93,6 +104,9 @@ class FencedCheckpointer extends Checkpointer {
   readonly #run: ClaimedRun
   readonly #failed: (error: Error) => void
   #dead = false
+  /** The newest checkpoint of each namespace that is known to be in the database. Ids rise. */
+  readonly #newest = new Map<string, string>()
+  #waiting: (() => void)[] = []
 
   constructor(db: Database, run: ClaimedRun, failed: (error: Error) => void) {
     super(db)
@@ -107,7 +121,8 @@ class FencedCheckpointer extends Checkpointer {
     newVersions: ChannelVersions,
   ): Promise<RunnableConfig> {
     const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
-    await this.#write(async () => {
+    const stored = await this.#write(async () => {
+      await failpoint('checkpoint.put:before')
       const blobs = await this._dumpBlobs(thread_id, checkpoint_ns, checkpoint.channel_values, newVersions)
       const stamped = { ...this.#run.metadata, ...metadata, run_id: this.#run.run_id }
       return await this.db.query(PUT, [
@@ -123,13 +138,38 @@ class FencedCheckpointer extends Checkpointer {
         jsonbText(JSON.stringify(await this._dumpMetadata(stamped))),
       ])
     })
+    if (stored) await failpoint('checkpoint.put:after')
+    if (stored) this.#note(checkpoint_ns, checkpoint.id)
     return { configurable: { thread_id, checkpoint_ns, checkpoint_id: checkpoint.id } }
+  }
+
+  override async getTuple(config: RunnableConfig) {
+    const tuple = await answered(super.getTuple(config))
+    const { checkpoint_ns = '', checkpoint_id } = tuple?.config.configurable ?? {}
+    if (typeof checkpoint_id === 'string') this.#note(String(checkpoint_ns), checkpoint_id)
+    return tuple
+  }
+
+  async committed(namespace: string, checkpointId: string, signal: AbortSignal): Promise<void> {
+    while ((this.#newest.get(namespace) ?? '') < checkpointId) {
+      signal.throwIfAborted()
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#waiting.push(resolve)
+      signal.addEventListener('abort', () => resolve(), { once: true })
+      await promise
+    }
+  }
+
+  #note(namespace: string, checkpointId: string): void {
+    if ((this.#newest.get(namespace) ?? '') < checkpointId) this.#newest.set(namespace, checkpointId)
+    for (const wake of this.#waiting.splice(0)) wake()
   }
 
   override async putWrites(config: RunnableConfig, writes: PendingWrite[], taskId: string): Promise<void> {
     const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
     const special = writes.every(([channel]) => channel in WRITES_IDX_MAP)
-    await this.#write(async () => {
+    const stored = await this.#write(async () => {
+      await failpoint('checkpoint.writes:before')
       const dumped = await this._dumpWrites(thread_id, checkpoint_ns, checkpoint_id, taskId, writes)
       return await this.db.query(special ? PUT_SPECIAL_WRITES : PUT_WRITES, [
         ...this.#fence(thread_id),
@@ -142,6 +182,7 @@ class FencedCheckpointer extends Checkpointer {
         dumped.map(([, , , , , , , blob]) => Buffer.from(blob)),
       ])
     })
+    if (stored) await failpoint('checkpoint.writes:after')
   }
 
   #fence(threadId: string): [string, string, string] {
@@ -149,15 +190,16 @@ class FencedCheckpointer extends Checkpointer {
   }
 
   /** Never rejects (see `Checkpoints.fenced`). After a failure nothing more is tried. */
-  async #write(statement: () => Promise<{ rows: unknown[] }>): Promise<void> {
-    if (this.#dead) return
+  async #write(statement: () => Promise<{ rows: unknown[] }>): Promise<boolean> {
+    if (this.#dead) return false
     try {
       const { rows } = await statement()
-      if (rows.length > 0) return
+      if (rows.length > 0) return true
       this.#fail(new LeaseLost(this.#run.run_id))
     } catch (error) {
       this.#fail(error instanceof Error ? error : new Error(String(error)))
     }
+    return false
   }
 
   #fail(error: Error): void {

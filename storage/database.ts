@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { StorageUnavailable } from '../runtime/lease.ts'
 
 export interface Queryable {
   query<Row extends pg.QueryResultRow = pg.QueryResultRow>(
@@ -23,14 +24,15 @@ export interface Database extends Queryable {
 
 /** Runs `work` between `begin` and `commit` on one client of the pool. */
 export async function inTransaction<T>(pool: pg.Pool, work: (client: Queryable) => Promise<T>): Promise<T> {
-  const client = await pool.connect()
+  const client = await answered(pool.connect())
   let broken: Error | undefined
   try {
     await client.query('begin')
     const result = await work(client)
     await client.query('commit')
     return result
-  } catch (error) {
+  } catch (failure) {
+    const error = isUnavailable(failure) ? new StorageUnavailable(failure) : failure
     await client.query('rollback').catch((cause: unknown) => {
       broken = cause instanceof Error ? cause : new Error(String(cause))
     })
@@ -39,6 +41,30 @@ export async function inTransaction<T>(pool: pg.Pool, work: (client: Queryable) 
     // A client that could not even roll back is not given to anybody else.
     client.release(broken)
   }
+}
+
+/** The same promise, with `StorageUnavailable` where the reason is the connection and not the statement. */
+export async function answered<T>(statement: Promise<T>): Promise<T> {
+  try {
+    return await statement
+  } catch (error) {
+    throw isUnavailable(error) ? new StorageUnavailable(error) : error
+  }
+}
+
+/** Class 08 is the connection, 57P the server's own end, 53300 too many connections; `pg` and Node add theirs. */
+function isUnavailable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code = 'code' in error ? String(error.code) : ''
+  return (
+    /^(08...|57P0[1-5]|53300|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|ENOENT)$/.test(
+      code,
+    ) ||
+    /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed)/.test(
+      error.message,
+    ) ||
+    (error instanceof AggregateError && error.errors.some(isUnavailable))
+  )
 }
 
 // PostgreSQL refuses NUL and lone surrogates in jsonb. JSON.stringify writes exactly these as escapes.

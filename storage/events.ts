@@ -1,4 +1,5 @@
 import type { RunEvent } from '../runtime/event.ts'
+import { failpoint } from '../runtime/failpoint.ts'
 import type { EventLog } from '../runtime/ports.ts'
 import { topics } from '../runtime/ports.ts'
 import type { Database } from './database.ts'
@@ -31,6 +32,7 @@ const LAST = `
 export function createEventLog(db: Database): EventLog {
   return {
     async append(run, from, events) {
+      await failpoint('events.append:before')
       const { rows } = await db.query(APPEND, [
         run.thread_id,
         run.run_id,
@@ -40,6 +42,7 @@ export function createEventLog(db: Database): EventLog {
         events.map(({ data }) => data),
         topics.run(run.run_id),
       ])
+      await failpoint('events.append:after')
       return rows.length > 0
     },
     async read(threadId, runId, after, limit) {

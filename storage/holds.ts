@@ -1,4 +1,5 @@
 import { RuntimeError } from '../runtime/errors.ts'
+import { failpoint } from '../runtime/failpoint.ts'
 import {
   answerOf,
   type Decision,
@@ -32,7 +33,12 @@ const OF_INTERRUPTS = `
 
 const RELEASED = `
   select released_hash from holds
-  where thread_id = $1 and message_id = $2 and call_id = $3 and status in ('approved', 'edited')`
+  where thread_id = $1 and message_id = $2 and call_id = $3 and kind = 'tool' and status in ('approved', 'edited')`
+
+// What a person's word on a call in doubt makes of its effect. Another lease's effect is not what the person was asked of.
+const SETTLE_DOUBT = `
+  update effects set status = $5, outcome = $6::json, ended_at = case when $5 = 'retry' then null else now() end
+  where thread_id = $1 and message_id = $2 and call_id = $3 and args_hash = $4 and status = 'intended'`
 
 const LOCK_THREAD = `
   select 1 from threads where thread_id = (select thread_id from holds where approval_id = $1) for update`
@@ -92,7 +98,9 @@ export function createHolds(db: Database): Holds {
       db.transaction(async (client) => {
         await client.query(LOCK_THREAD, [approvalId])
         const hold = await recordDecision(client, approvalId, decision, by, edited)
-        return await resumeIfComplete(client, hold)
+        const resumed = await resumeIfComplete(client, hold)
+        await failpoint('hold.decide:before')
+        return resumed
       }),
     async expire(now) {
       const { rows } = await db.query<{ approval_id: string }>(EXPIRED, [now])
@@ -152,8 +160,31 @@ export async function recordDecision(
   ])
   if (decided.rows[0] === undefined)
     throw new RuntimeError('hold_decided', `Approval ${approvalId} was decided meanwhile.`)
+  const hold = toHold(decided.rows[0])
+  await settleDoubt(client, hold)
   await notify(client, topics.hold(approvalId))
-  return toHold(decided.rows[0])
+  return hold
+}
+
+/** Writes a decided doubt into the effect ledger, where the executor will read it. */
+async function settleDoubt(client: Queryable, hold: Hold): Promise<void> {
+  if (hold.kind !== 'in_doubt') return
+  const said = hold.decisions.at(-1)?.message
+  const happened = { status: 'ok', result: { answered_by: 'person', message: said ?? '' } }
+  const [status, outcome] =
+    hold.status === 'approved'
+      ? ['retry', null]
+      : hold.status === 'responded'
+        ? ['done', happened]
+        : ['skipped', null]
+  await client.query(SETTLE_DOUBT, [
+    hold.thread_id,
+    hold.message_id,
+    hold.call_id,
+    hold.args_hash,
+    status,
+    outcome === null ? null : JSON.stringify(outcome),
+  ])
 }
 
 /** Where this was the message's last open hold, queues the run that goes on, before everything else of the thread. */
@@ -186,6 +217,7 @@ function expireOne(db: Database, approvalId: string): Promise<boolean> {
     )
     if (rows[0] === undefined) return false
     await notify(client, topics.hold(approvalId))
+    await settleDoubt(client, toHold(rows[0]))
     await resumeIfComplete(client, toHold(rows[0]))
     return true
   })

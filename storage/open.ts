@@ -1,6 +1,7 @@
 import type {
   Assistants,
   Checkpoints,
+  Effects,
   EventLog,
   Holds,
   Queue,
@@ -11,6 +12,7 @@ import type {
 import { createAssistants } from './assistants.ts'
 import { createCheckpoints } from './checkpointer.ts'
 import type { Database } from './database.ts'
+import { createEffects } from './effects.ts'
 import { createEventLog } from './events.ts'
 import { createHolds } from './holds.ts'
 import { migrate } from './migrate.ts'
@@ -28,6 +30,7 @@ export interface Storage {
   runs: Runs
   queue: Queue
   events: EventLog
+  effects: Effects
   holds: Holds
   checkpoints: Checkpoints
   signals: Signals
@@ -66,6 +69,7 @@ function storageOver(db: Database, signals: Signals): Storage {
     runs: createRuns(db),
     queue: createQueue(db),
     events: createEventLog(db),
+    effects: createEffects(db),
     holds: createHolds(db),
     checkpoints: createCheckpoints(db),
     signals,

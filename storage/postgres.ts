@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { type Database, inTransaction } from './database.ts'
+import { answered, type Database, inTransaction } from './database.ts'
 
 const RECONNECT_MS = 500
 
@@ -42,7 +42,7 @@ export async function openPostgres(
     description: `PostgreSQL ${version.split(' ')[0]} at ${place(connectionString)}`,
     embedded: false,
     pool,
-    query: (text, values) => pool.query(text, values),
+    query: (text, values) => answered(pool.query(text, values)),
     transaction: (work) => inTransaction(pool, work),
     async listen(channel, onMessage, onGap) {
       listeners.push(await listenOn(connectionString, channel, onMessage, onGap))

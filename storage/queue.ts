@@ -1,5 +1,7 @@
+import { failpoint } from '../runtime/failpoint.ts'
 import { type Ending, type Outcome, type Queue, type ThreadState, topics } from '../runtime/ports.ts'
 import type { CancelAction, ClaimedRun } from '../runtime/run.ts'
+import type { Thread } from '../runtime/thread.ts'
 import { type Database, hasSqlState, jsonbText, type Queryable } from './database.ts'
 import { RUN_COLUMNS, type RunRow, toRun } from './runs.ts'
 import { notify } from './signals.ts'
@@ -7,17 +9,20 @@ import { notify } from './signals.ts'
 /** How long an approval is open. */
 const HOLD_OPEN = '4 hours'
 
-const CLAIM_COLUMNS = `${RUN_COLUMNS}, runs.tenant_id, runs.worker_id, runs.lease_token, runs.cancel_action`
+const CLAIM_COLUMNS = `${RUN_COLUMNS}, runs.tenant_id, runs.worker_id, runs.lease_token, runs.cancel_action, runs.stalls`
 
 const HEARTBEAT = `
   insert into workers (worker_id, expires_at)
   values ($1, clock_timestamp() + make_interval(secs => $2::double precision / 1000))
   on conflict (worker_id) do update set expires_at = excluded.expires_at`
 
-// Runs of workers whose lease is over. The thread row is locked as by every other change of a run's status.
+// Runs of workers whose lease is over. The thread row is locked as by every other change of a run's status. A takeover
+// that finds the same newest checkpoint as the one before it is a stall: a run that kills its workers must end.
 const TAKE_OVER = `
   with orphan as (
-    select runs.thread_id, runs.run_id, runs.lease_token
+    select runs.thread_id, runs.run_id, runs.lease_token, (
+        select max(checkpoint_id) from checkpoints where checkpoints.thread_id = runs.thread_id::text
+      ) as progress
     from runs join threads using (thread_id)
     where runs.status = 'running'
       and not exists (
@@ -27,7 +32,11 @@ const TAKE_OVER = `
     for update of threads skip locked
   )
   update runs
-  set worker_id = $1, lease_token = runs.lease_token + 1, attempt = runs.attempt + 1, updated_at = now()
+  set worker_id = $1, lease_token = runs.lease_token + 1, attempt = runs.attempt + 1, updated_at = now(),
+    stalls = case
+      when runs.stalls > 0 and runs.progress is not distinct from orphan.progress then runs.stalls + 1
+      else 1 end,
+    progress = orphan.progress
   from orphan
   where runs.thread_id = orphan.thread_id and runs.run_id = orphan.run_id
     and runs.status = 'running' and runs.lease_token = orphan.lease_token
@@ -62,7 +71,7 @@ const CLAIM = `
   where runs.thread_id = next.thread_id and runs.run_id = next.run_id and runs.status = 'pending'
   returning ${CLAIM_COLUMNS}`
 
-const LOCK_THREAD = 'select status from threads where thread_id = $1 for update'
+const LOCK_THREAD = 'select interrupts from threads where thread_id = $1 for update'
 
 const SETTLE = `
   update runs
@@ -75,14 +84,16 @@ const EVENTS = `
   select $1, $2, $3 + ordinality - 1, event, data
   from unnest($4::text[], $5::text[]) with ordinality as batch (event, data, ordinality)`
 
-// A call that was held before and is held again (a fork, a replay) asks again.
+// A call that was held before and is held again (a fork, a replay) asks again. The arguments travel as text of their
+// own: json_to_recordset reads every string, and stops at the NUL that a json column would keep.
 const INSERT_HOLDS = `
   insert into holds (thread_id, approval_id, run_id, assistant_id, interrupt_id, kind, message_id, call_id, tool,
     args, args_hash, risk, reason, expires_at)
-  select $1, h.approval_id, $2, $3, h.interrupt_id, 'tool', h.message_id, h.call_id, h.tool, h.args, h.args_hash,
+  select $1, h.approval_id, $2, $3, h.interrupt_id, h.kind, h.message_id, h.call_id, h.tool, h.args::json, h.args_hash,
     h.risk, h.reason, now() + interval '${HOLD_OPEN}'
-  from json_to_recordset($4::json) as h (approval_id uuid, interrupt_id text, message_id text, call_id text,
-    tool text, args json, args_hash text, risk text, reason text)
+  from unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
+      $12::text[], $13::text[])
+    as h (approval_id, interrupt_id, kind, message_id, call_id, tool, args, args_hash, risk, reason)
   on conflict (thread_id, approval_id) do update
   set status = 'pending', interrupt_id = excluded.interrupt_id, run_id = excluded.run_id, released_hash = null,
     resumed_run_id = null, decided_at = null, expires_at = excluded.expires_at
@@ -121,6 +132,8 @@ const ROLL_BACK = `
   ), writes_gone as (
     delete from checkpoint_writes w using checkpoints_gone c
     where w.thread_id = c.thread_id and w.checkpoint_ns = c.checkpoint_ns and w.checkpoint_id = c.checkpoint_id
+  ), answers_gone as (
+    delete from checkpoint_writes where thread_id = $1::text and run_id in (select run_id from gone)
   ), holds_open_again as (
     update holds set status = 'pending', released_hash = null, resumed_run_id = null, decided_at = null
     where thread_id = $1 and resumed_run_id in (select run_id from gone)
@@ -139,6 +152,7 @@ interface ClaimRow extends RunRow {
   worker_id: string
   lease_token: unknown
   cancel_action: CancelAction | null
+  stalls: number
 }
 
 export function createQueue(db: Database): Queue {
@@ -148,15 +162,20 @@ export function createQueue(db: Database): Queue {
     },
     async claim(workerId, limit) {
       const orphans = await claimRows(db, TAKE_OVER, workerId, limit)
-      if (orphans.length === limit) return orphans
-      return [...orphans, ...(await claimRows(db, CLAIM, workerId, limit - orphans.length))]
+      const left = limit - orphans.length
+      const claimed = left > 0 ? [...orphans, ...(await claimRows(db, CLAIM, workerId, left))] : orphans
+      if (claimed.length > 0) await failpoint('run.claim:after')
+      return claimed
     },
     settle: (run, outcome) =>
       db.transaction(async (client) => {
-        await client.query(LOCK_THREAD, [run.thread_id])
+        const { rows } = await client.query<Pick<Thread, 'interrupts'>>(LOCK_THREAD, [run.thread_id])
         const settled =
-          outcome.status === 'rolled_back' ? await rollBack(client, run) : await settle(client, run, outcome)
+          outcome.status === 'rolled_back'
+            ? await rollBack(client, run)
+            : await settle(client, run, outcome, rows[0]?.interrupts ?? {})
         if (settled) await notify(client, topics.run(run.run_id), topics.queue)
+        await failpoint('run.settle:before')
         return settled
       }),
     async handOver(run) {
@@ -195,6 +214,7 @@ async function settle(
   client: Queryable,
   run: ClaimedRun,
   outcome: Exclude<Outcome, { status: 'rolled_back' }>,
+  before: Thread['interrupts'],
 ): Promise<boolean> {
   const error = 'error' in outcome ? jsonbText(JSON.stringify(outcome.error)) : null
   const { rows } = await client.query(SETTLE, [
@@ -206,8 +226,10 @@ async function settle(
   ])
   if (rows.length === 0) return false
   await insertEvents(client, run, outcome.events)
-  if (outcome.state) await writeState(client, run, outcome.state)
-  const next = 'error' in outcome ? 'error' : outcome.state?.paused === true ? 'interrupted' : 'idle'
+  const { state } = outcome
+  const interrupts = state ? await writeState(client, run, state, before) : before
+  const paused = state?.complete === true ? state.paused : Object.keys(interrupts).length > 0
+  const next = 'error' in outcome ? 'error' : paused ? 'interrupted' : 'idle'
   await client.query(THREAD_STATUS, [run.thread_id, next, error])
   return true
 }
@@ -223,26 +245,52 @@ async function insertEvents(client: Queryable, run: ClaimedRun, { from, list }: 
   ])
 }
 
-async function writeState(client: Queryable, run: ClaimedRun, state: ThreadState): Promise<void> {
+async function writeState(
+  client: Queryable,
+  run: ClaimedRun,
+  state: ThreadState,
+  before: Thread['interrupts'],
+): Promise<Thread['interrupts']> {
+  const interrupts = state.complete ? state.interrupts : { ...stillWaiting(run, before), ...state.interrupts }
   await client.query(THREAD_STATE, [
     run.thread_id,
     jsonbText(state.values),
-    jsonbText(JSON.stringify(state.interrupts)),
+    jsonbText(JSON.stringify(interrupts)),
   ])
   const stale = await client.query<{ approval_id: string }>(CANCEL_STALE_HOLDS, [
     run.thread_id,
-    state.holds.map(({ interrupt_id }) => interrupt_id),
+    Object.values(interrupts).flatMap((list) => list.map(({ id }) => id)),
   ])
   if (state.holds.length > 0) {
     await client.query(INSERT_HOLDS, [
       run.thread_id,
       run.run_id,
       run.assistant_id,
-      JSON.stringify(state.holds),
+      state.holds.map(({ approval_id }) => approval_id),
+      state.holds.map(({ interrupt_id }) => interrupt_id),
+      state.holds.map(({ kind }) => kind),
+      state.holds.map(({ message_id }) => message_id),
+      state.holds.map(({ call_id }) => call_id),
+      state.holds.map(({ tool }) => tool),
+      state.holds.map(({ args }) => JSON.stringify(args)),
+      state.holds.map(({ args_hash }) => args_hash),
+      state.holds.map(({ risk }) => risk),
+      state.holds.map(({ reason }) => reason),
     ])
   }
   const told = [...stale.rows, ...state.holds].map(({ approval_id }) => topics.hold(approval_id))
   if (told.length > 0) await notify(client, ...told)
+  return interrupts
+}
+
+/** What a run that broke off leaves waiting: for a resume all that it did not answer; new input takes all away. */
+function stillWaiting(run: ClaimedRun, before: Thread['interrupts']): Thread['interrupts'] {
+  const answered = run.kwargs.command?.resume
+  if (answered === undefined) return {}
+  const left = Object.entries(before).map(
+    ([task, list]) => [task, list.filter(({ id }) => !(id in answered))] as const,
+  )
+  return Object.fromEntries(left.filter(([, list]) => list.length > 0))
 }
 
 async function rollBack(client: Queryable, run: ClaimedRun): Promise<boolean> {
@@ -265,5 +313,6 @@ function toClaimed(row: ClaimRow): ClaimedRun {
     worker_id: row.worker_id,
     lease_token: String(row.lease_token),
     cancel_action: row.cancel_action,
+    stalls: row.stalls,
   }
 }

@@ -1,4 +1,5 @@
 import { RuntimeError } from '../runtime/errors.ts'
+import { failpoint } from '../runtime/failpoint.ts'
 import { answerOf, type Hold } from '../runtime/hold.ts'
 import { toJson } from '../runtime/json.ts'
 import { type InterruptAnswer, type Runs, topics } from '../runtime/ports.ts'
@@ -27,12 +28,22 @@ const STOP_RUNNING = `
   where thread_id = $1 and status = 'running'
   returning run_id`
 
+const ROLL_BACK_BEGUN = `
+  update runs set cancel_action = 'rollback', updated_at = now()
+  where thread_id = $1 and status = 'pending' and attempt > 0`
+
+/** A decision whose run is dropped before it began has not been carried out: it is asked for again. */
+const REOPEN_HOLDS = `
+  update holds set status = 'pending', released_hash = null, resumed_run_id = null, decided_at = null
+  where thread_id = $1 and resumed_run_id = any($2)`
+
 const INTERRUPT_PENDING = `
   update runs set status = 'interrupted', updated_at = now()
   where thread_id = $1 and status = 'pending'
   returning run_id`
 
-const DELETE_PENDING = `delete from runs where thread_id = $1 and status = 'pending' returning run_id`
+/** One that was handed over has checkpoints: a worker has to roll it back. */
+const DELETE_PENDING = `delete from runs where thread_id = $1 and status = 'pending' and attempt = 0 returning run_id`
 
 const CANCEL_HOLDS = `
   update holds set status = 'cancelled', decided_at = now()
@@ -66,10 +77,25 @@ const CANCEL_PENDING = `
   where thread_id = $1 and run_id = $2 and status = 'pending'
   returning run_id`
 
-const CANCEL_RUNNING = `
+/** Also one that waits after a hand-over: it has checkpoints, which a worker has to roll back. */
+const CANCEL_BEGUN = `
   update runs set cancel_action = $3, updated_at = now()
-  where thread_id = $1 and run_id = $2 and status = 'running'
+  where thread_id = $1 and run_id = $2 and (status = 'running' or (status = 'pending' and attempt > 0))
   returning run_id`
+
+const DELETE_NEW = `
+  delete from runs where thread_id = $1 and run_id = $2 and status = 'pending' and attempt = 0
+  returning run_id`
+
+const REDRIVE = `
+  update runs
+  set status = 'pending', ahead = true, available_at = now(), stalls = 0, cancel_action = null, error = null,
+    updated_at = now()
+  where thread_id = $1 and run_id = $2 and status in ('error', 'timeout')
+    and not exists (
+      select 1 from runs later where later.thread_id = $1 and later.position > runs.position and later.attempt > 0
+    )
+  returning ${RUN_COLUMNS}`
 
 /** After a queued run is gone: what the thread is without it. */
 const THREAD_AFTER = `
@@ -111,7 +137,15 @@ export function createRuns(db: Database): Runs {
   }
   return {
     get,
-    create: (run, options) => db.transaction((client) => insertRun(client, run, options)),
+    async create(run, options) {
+      const created = await db.transaction(async (client) => {
+        const inserted = await insertRun(client, run, options)
+        await failpoint('run.create:before')
+        return inserted
+      })
+      await failpoint('run.create:after')
+      return created
+    },
     async status(threadId, runId) {
       const { rows } = await db.query<{ status: RunStatus }>(STATUS, [threadId, runId])
       return rows[0]?.status
@@ -128,25 +162,32 @@ export function createRuns(db: Database): Runs {
     async cancel(threadId, runId, action) {
       await db.transaction(async (client) => {
         await client.query(LOCK_THREAD, [threadId])
-        if (
-          action === 'rollback' &&
-          (await client.query(STATUS, [threadId, runId])).rows[0]?.['status'] === 'pending'
-        ) {
-          await client.query(DELETE, [threadId, runId])
-        } else {
-          await client.query(CANCEL_PENDING, [threadId, runId])
-        }
-        await client.query(CANCEL_RUNNING, [threadId, runId, action])
+        const dropped = await client.query(action === 'rollback' ? DELETE_NEW : CANCEL_PENDING, [
+          threadId,
+          runId,
+        ])
+        if (dropped.rows.length > 0) await client.query(REOPEN_HOLDS, [threadId, [runId]])
+        else await client.query(CANCEL_BEGUN, [threadId, runId, action])
         await client.query(THREAD_AFTER, [threadId])
         await notify(client, topics.cancel(runId), topics.run(runId), topics.queue)
       })
       return await get(threadId, runId)
     },
+    redrive: (threadId, runId) =>
+      db.transaction(async (client) => {
+        await client.query(LOCK_THREAD, [threadId])
+        const { rows } = await client.query<RunRow & Record<string, unknown>>(REDRIVE, [threadId, runId])
+        if (rows[0] === undefined) return undefined
+        await client.query(THREAD_BUSY, [threadId, '{}'])
+        await notify(client, topics.queue)
+        return toRun(rows[0])
+      }),
     delete: (threadId, runId) =>
       db.transaction(async (client) => {
         await client.query(LOCK_THREAD, [threadId])
         const { rows } = await client.query(DELETE, [threadId, runId])
         if (rows.length > 0) {
+          await client.query(REOPEN_HOLDS, [threadId, [runId]])
           await client.query(THREAD_AFTER, [threadId])
           return true
         }
@@ -240,6 +281,8 @@ async function makeRoom(client: Queryable, run: NewRun): Promise<void> {
     strategy === 'rollback' ? DELETE_PENDING : INTERRUPT_PENDING,
     [threadId],
   )
+  if (strategy === 'rollback') await client.query(ROLL_BACK_BEGUN, [threadId])
+  await client.query(REOPEN_HOLDS, [threadId, pending.rows.map(({ run_id }) => run_id)])
   await cancelHolds(client, threadId)
   const told = [
     ...running.rows.map(({ run_id }) => topics.cancel(run_id)),

@@ -30,10 +30,21 @@ export interface ToolCallContext {
   callId: string
   /** The same for every execution of the same call: hand it to whatever performs the effect. */
   idempotencyKey: string
+  /** Another one for each execution. What an earlier execution left unfinished is not this one's. */
+  attempt: string
   /** Aborted at the tool's timeout and when the run is cancelled or loses its lease. */
   signal: AbortSignal
   service<T>(key: ServiceKey<T>): T
 }
+
+/**
+ * What became of an execution that nobody heard of again. `can_no_longer_happen`: it has not happened, and whoever was
+ * about to do it is kept from it.
+ */
+export type Probe =
+  | { state: 'happened'; result: unknown }
+  | { state: 'can_no_longer_happen' }
+  | { state: 'unknown' }
 
 export interface Tool<Schema extends z.ZodObject = z.ZodObject> {
   /** snake_case, as the model sees it. */
@@ -50,13 +61,16 @@ export interface Tool<Schema extends z.ZodObject = z.ZodObject> {
   outputLimit: number
   /** Returns JSON-serialisable data. Throws `ToolError` for what the model should read. */
   run(args: z.output<Schema>, call: ToolCallContext): Promise<unknown>
+  /** For `once` tools. Without it, or at `unknown`, a person is asked what happened. */
+  probe?(args: z.output<Schema>, call: ToolCallContext): Promise<Probe>
 }
 
 export const DEFAULT_TIMEOUT_MS = 10_000
 export const DEFAULT_OUTPUT_LIMIT = 32_000
 
 type Defaults = 'version' | 'timeoutMs' | 'outputLimit'
-type ToolSpec<Schema extends z.ZodObject> = Omit<Tool<Schema>, Defaults> & Partial<Pick<Tool<Schema>, Defaults>>
+type ToolSpec<Schema extends z.ZodObject> = Omit<Tool<Schema>, Defaults> &
+  Partial<Pick<Tool<Schema>, Defaults>>
 
 /** Declares a tool. Unknown argument keys are refused, whatever the schema's own setting. */
 export function defineTool<Schema extends z.ZodObject>(spec: ToolSpec<Schema>): Tool<Schema> {

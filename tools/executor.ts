@@ -1,8 +1,13 @@
-import { isGraphBubbleUp } from '@langchain/langgraph'
-import { argsHash, idempotencyKey } from '../runtime/call.ts'
-import { encode, type Json } from '../runtime/json.ts'
+import { getConfig, isGraphBubbleUp } from '@langchain/langgraph'
+import { argsHash, doubtId, idempotencyKey } from '../runtime/call.ts'
+import type { Intent } from '../runtime/effect.ts'
+import { failpoint } from '../runtime/failpoint.ts'
+import type { HoldRequest } from '../runtime/hold.ts'
+import { encode, type Json, toJson } from '../runtime/json.ts'
+import { newId } from '../runtime/ids.ts'
+import { LeaseLost } from '../runtime/lease.ts'
 import { currentRun, type RunContext } from '../runtime/run-context.ts'
-import { type Tool, ToolError, type ToolErrorCode } from './define.ts'
+import { type Tool, type ToolCallContext, ToolError, type ToolErrorCode } from './define.ts'
 import { type Call, needsRelease, parseArgs, riskOf } from './policy.ts'
 
 /** What a tool message carries (requirements TL-05). */
@@ -10,11 +15,27 @@ export type ToolResult =
   | { status: 'ok'; result: unknown; truncated?: { shown: number; total: number } }
   | { status: 'error'; code: ToolErrorCode; message: string }
 
+/** Or nobody knows whether it happened, and a person has to say. */
+export type Execution = ToolResult | { status: 'in_doubt'; ask: HoldRequest }
+
+interface Execute {
+  tool: Tool
+  args: Record<string, Json>
+  hash: string
+  call: Call
+  run: RunContext
+  /** Names this execution: a later one of the same call has another. */
+  attempt: string
+  /** Called when the tool is about to be called: not for what is refused or was done before. */
+  onStart: () => void
+}
+
 /**
  * The one way to a tool. Whatever the graph's state says, a call runs only if the agent has the tool, its schema takes
  * the arguments and, where its risk asks for a person, the hold table says that these very arguments were released.
+ * What has an effect goes through the ledger: a call that was done before is not done again.
  */
-export async function executeCall(allowed: Tool[], call: Call): Promise<ToolResult> {
+export async function executeCall(allowed: Tool[], call: Call, onStart = () => {}): Promise<Execution> {
   const run = currentRun()
   if (run === undefined)
     return refused('Tools run only inside a Holdpoint run. Serve the graph, or enter a run first.')
@@ -26,33 +47,89 @@ export async function executeCall(allowed: Tool[], call: Call): Promise<ToolResu
   if (needsRelease(riskOf(tool, parsed.args)) && (await run.grants.released(call.key)) !== hash) {
     return refused(`${call.tool} needs a person's approval for exactly these arguments, and has none.`)
   }
-  return await invoke(tool, parsed.args, call, hash, run)
+  const execute = { tool, args: parsed.args, hash, call, run, attempt: newId(), onStart }
+  return tool.effect === 'none' ? await invoke(execute) : await once(execute, tool.effect)
 }
 
-async function invoke(
-  tool: Tool,
-  args: Record<string, Json>,
-  call: Call,
-  hash: string,
-  run: RunContext,
-): Promise<ToolResult> {
+/** Does what the ledger has not seen done. The intent is committed after the checkpoint that holds the call, and before the tool is called. */
+async function once(execute: Execute, effect: 'idempotent' | 'once'): Promise<Execution> {
+  const { tool, hash, call, run } = execute
+  const key = idempotencyKey(call.key, hash)
+  const intent: Intent = { call: call.key, argsHash: hash, tool: tool.name, effect, key }
+  await run.checkpointed(placeOf(call))
+  const intention = await run.ledger.intend(intent)
+  switch (intention.state) {
+    case 'ended':
+      return intention.outcome as ToolResult
+    case 'skipped':
+      return refused('A person decided that this call is not run.')
+    case 'in_doubt':
+      return await resolveDoubt(execute, intent, intention.owner)
+    case 'begin':
+      return await perform(execute, intent)
+  }
+}
+
+async function perform(execute: Execute, intent: Intent): Promise<Execution> {
+  const { tool, run } = execute
+  const result = await invoke(execute)
+  await failpoint('effect.call:after')
+  const unsure = result.status === 'error' && (result.code === 'TIMEOUT' || result.code === 'INTERNAL')
+  // It broke off somewhere in the middle: the same question as after a worker's death.
+  if (unsure && tool.effect === 'once') {
+    const known = await resolveDoubt(execute, intent, undefined)
+    if (known.status !== 'error') return known
+  }
+  await run.ledger.conclude(intent, result.status === 'ok' ? 'done' : 'failed', toJson(result))
+  return result
+}
+
+/** Asks the tool what became of an execution; where it cannot say, a person. `owner` is the lease that left it, if another's. */
+async function resolveDoubt(left: Execute, intent: Intent, owner: string | undefined): Promise<Execution> {
+  const execute = { ...left, attempt: newId() }
+  const { tool, args, hash, call, run } = execute
+  const probed = (await tool.probe?.(args, contextOf(execute, AbortSignal.timeout(tool.timeoutMs)))) ?? {
+    state: 'unknown',
+  }
+  if (probed.state === 'unknown') return askPerson(execute, owner ?? run.attempt)
+  if (owner !== undefined) await run.ledger.retake(intent, owner)
+  if (probed.state === 'happened') {
+    const result = limited(probed.result, tool.outputLimit)
+    await run.ledger.conclude(intent, 'done', toJson(result))
+    return result
+  }
+  if (owner !== undefined) return await perform(execute, intent)
+  return { status: 'error', code: 'TIMEOUT', message: `${call.tool} did not happen (${hash.slice(0, 8)}).` }
+}
+
+function askPerson({ tool, args, hash, call }: Execute, owner: string): Execution {
+  return {
+    status: 'in_doubt',
+    ask: {
+      kind: 'in_doubt',
+      owner,
+      approval_id: doubtId(call.key, hash, owner),
+      message_id: call.key.messageId,
+      call_id: call.key.callId,
+      tool: tool.name,
+      args,
+      args_hash: hash,
+      risk: riskOf(tool, args),
+      reason: `${tool.name} was begun and its end is not known: it may or may not have happened. Respond with its result if it did, approve to run it if it did not, reject to skip it.`,
+    },
+  }
+}
+
+async function invoke(execute: Execute): Promise<ToolResult> {
+  const { tool, args, run, onStart } = execute
   const timeout = AbortSignal.timeout(tool.timeoutMs)
   const signal = AbortSignal.any([timeout, run.signal])
   try {
     run.signal.throwIfAborted()
-    const result = await raceAbort(
-      tool.run(args, {
-        threadId: call.key.threadId,
-        callId: call.key.callId,
-        idempotencyKey: idempotencyKey(call.key, hash),
-        signal,
-        service: (key) => run.services.get(key),
-      }),
-      signal,
-    )
-    return limited(result, tool.outputLimit)
+    onStart()
+    return limited(await raceAbort(tool.run(args, contextOf(execute, signal)), signal), tool.outputLimit)
   } catch (error) {
-    if (isGraphBubbleUp(error) || run.signal.aborted) throw error
+    if (isGraphBubbleUp(error) || error instanceof LeaseLost || run.signal.aborted) throw error
     if (timeout.aborted)
       return {
         status: 'error',
@@ -66,6 +143,27 @@ async function invoke(
       code: 'INTERNAL',
       message: `${tool.name} failed for a reason of its own. Do not retry it unchanged.`,
     }
+  }
+}
+
+function contextOf({ call, hash, run, attempt }: Execute, signal: AbortSignal): ToolCallContext {
+  return {
+    threadId: call.key.threadId,
+    callId: call.key.callId,
+    idempotencyKey: idempotencyKey(call.key, hash),
+    attempt,
+    signal,
+    service: (key) => run.services.get(key),
+  }
+}
+
+/** Where LangGraph is while it makes the call. */
+function placeOf({ key }: Call) {
+  const config = getConfig()
+  return {
+    namespace: String(config?.configurable?.['checkpoint_ns'] ?? ''),
+    checkpointId: config?.executionInfo?.checkpointId ?? '',
+    messageId: key.messageId,
   }
 }
 

@@ -1,9 +1,11 @@
-import { createHash, randomUUID } from 'node:crypto'
-import { link, mkdir, open, rm } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { link, mkdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { createTransport } from 'nodemailer'
 import MailComposer from 'nodemailer/lib/mail-composer'
+import { failpoint } from '../runtime/failpoint.ts'
 import { serviceKey } from '../runtime/services.ts'
+import { isExists, outboxClaims } from './outbox-claims.ts'
 
 export interface Mail {
   to: string[]
@@ -19,9 +21,18 @@ export interface SentMail {
   path?: string
 }
 
-/** Sends mail. The same key is the same mail: its Message-ID follows from the key. */
+/** One of perhaps several executions of one sending. */
+export interface Sending {
+  /** The same for every execution: the same key is the same mail. Its Message-ID follows from it. */
+  key: string
+  /** Another one for each execution. */
+  attempt: string
+}
+
 export interface Mailer {
-  send(mail: Mail, idempotencyKey: string): Promise<SentMail>
+  send(mail: Mail, sending: Sending): Promise<SentMail>
+  /** Whether the mail went out; `never` keeps every other execution from sending it from now on. */
+  probe(sending: Sending): Promise<SentMail | 'never' | 'unknown'>
 }
 
 export const MAILER = serviceKey<Mailer>('mailer')
@@ -29,15 +40,29 @@ export const MAILER = serviceKey<Mailer>('mailer')
 const FROM = 'Holdpoint <agent@holdpoint.local>'
 const SMTP_MS = 10_000
 
-/** Writes each mail to a file of its own, `<key>.eml`. A key that was sent is not sent again. */
+/** Writes each mail to a file of its own, `KEY.eml`. A key that was sent is not sent again. */
 export function outboxMailer(directory: string, { from = FROM } = {}): Mailer {
+  const claims = outboxClaims(`${directory}.claims`)
+  // The mail is out when it has its place among the claims; the file that people look for is a second name of it.
+  const show = async (path: string, key: string): Promise<SentMail> => {
+    const file = `${nameOf(key)}.eml`
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    await link(path, join(directory, file)).catch((error: unknown) => {
+      if (!isExists(error)) throw error
+    })
+    return { message_id: messageId(key), path: `${basename(directory)}/${file}` }
+  }
   return {
-    async send(mail, idempotencyKey) {
-      const file = `${nameOf(idempotencyKey)}.eml`
-      const message = await new MailComposer(fieldsOf(mail, from, idempotencyKey)).compile().build()
-      await mkdir(directory, { recursive: true, mode: 0o700 })
-      await publish(directory, file, message)
-      return { message_id: messageId(idempotencyKey), path: `${basename(directory)}/${file}` }
+    async send(mail, { key, attempt }) {
+      const message = await new MailComposer(fieldsOf(mail, from, key)).compile().build()
+      await failpoint('outbox.publish:before')
+      const path = await claims.write(nameOf(key), attempt, message)
+      await failpoint('outbox.publish:after')
+      return await show(path, key)
+    },
+    async probe({ key, attempt }) {
+      const path = await claims.claim(nameOf(key), attempt)
+      return path === undefined ? 'never' : await show(path, key)
     },
   }
 }
@@ -47,10 +72,12 @@ export function smtpMailer(url: string, { from = FROM } = {}): Mailer {
   const timeouts = { connectionTimeout: SMTP_MS, greetingTimeout: SMTP_MS, socketTimeout: SMTP_MS }
   const transport = createTransport({ url, ...timeouts })
   return {
-    async send(mail, idempotencyKey) {
-      await transport.sendMail(fieldsOf(mail, from, idempotencyKey))
-      return { message_id: messageId(idempotencyKey) }
+    async send(mail, { key }) {
+      await transport.sendMail(fieldsOf(mail, from, key))
+      return { message_id: messageId(key) }
     },
+    // SMTP cannot be asked what became of a mail.
+    probe: () => Promise.resolve('unknown'),
   }
 }
 
@@ -66,25 +93,6 @@ function fieldsOf(mail: Mail, from: string, idempotencyKey: string) {
     newline: 'win',
     disableFileAccess: true,
     disableUrlAccess: true,
-  }
-}
-
-/** A link appears with all its bytes, and only if no file has the name. */
-async function publish(directory: string, file: string, bytes: Buffer): Promise<void> {
-  const temp = join(directory, `.${randomUUID()}.tmp`)
-  try {
-    const handle = await open(temp, 'wx', 0o600)
-    try {
-      await handle.writeFile(bytes)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await link(temp, join(directory, file))
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
-  } finally {
-    await rm(temp, { force: true })
   }
 }
 

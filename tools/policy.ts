@@ -1,4 +1,4 @@
-import { approvalId, argsHash, type CallKey } from '../runtime/call.ts'
+import { approvalId, argsHash, type CallKey, hasCanonicalForm } from '../runtime/call.ts'
 import { toJson, type Json } from '../runtime/json.ts'
 import type { Risk, Tool } from './define.ts'
 
@@ -32,7 +32,11 @@ export function parseArgs(
   args: unknown,
 ): { ok: true; args: Record<string, Json> } | { ok: false; reason: string } {
   const parsed = tool.schema.safeParse(args)
-  if (parsed.success) return { ok: true, args: toJson(parsed.data) as Record<string, Json> }
+  if (parsed.success) {
+    const given = toJson(parsed.data) as Record<string, Json>
+    if (hasCanonicalForm(given)) return { ok: true, args: given }
+    return { ok: false, reason: 'arguments: half a surrogate pair is not text' }
+  }
   const issues = parsed.error.issues
     .slice(0, 5)
     .map(({ path, message }) => `${path.join('.') || 'arguments'}: ${message}`)

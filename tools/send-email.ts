@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { defineTool } from './define.ts'
-import { MAILER } from './mailer.ts'
+import { defineTool, type ToolCallContext } from './define.ts'
+import { MAILER, type Sending } from './mailer.ts'
 
 /** Zod's expression allows no spaces, quotes, angle brackets, commas or line breaks: nothing that ends a header. */
 const address = z.email().max(254)
@@ -29,6 +29,16 @@ export const sendEmail = defineTool({
   async run({ to, cc, subject, body }, call) {
     call.signal.throwIfAborted()
     const mail = { to: [to].flat(), cc: cc === undefined ? [] : [cc].flat(), subject, text: body }
-    return await call.service(MAILER).send(mail, call.idempotencyKey)
+    return await call.service(MAILER).send(mail, sendingOf(call))
+  },
+
+  async probe(_args, call) {
+    const sent = await call.service(MAILER).probe(sendingOf(call))
+    if (sent === 'unknown') return { state: 'unknown' }
+    return sent === 'never' ? { state: 'can_no_longer_happen' } : { state: 'happened', result: sent }
   },
 })
+
+function sendingOf(call: ToolCallContext): Sending {
+  return { key: call.idempotencyKey, attempt: call.attempt }
+}

@@ -18,14 +18,16 @@ Gives an agent a file and a task, prints each step, and asks before anything lea
   --yes     approve everything that waits, for scripts
   --help    this text
 
-HOLDPOINT_URL names the server (http://127.0.0.1:2024). If it is not set and none runs there, one is started for
-the demo and stopped at its end.`
+HOLDPOINT_URL names the server. Without it: http://127.0.0.1:2024 (or PORT), and if none runs there, one is started
+for the demo and stopped at its end.`
 
 export function readArguments(words: string[]): Arguments | 'help' {
   const { values, positionals } = parse(words)
   if (values.help) return 'help'
   if (positionals.length > 2) {
-    throw new Problem(`One file and one task, please; put the task in quotes. Try: npm run demo -- --help`, { exitCode: 2 })
+    throw new Problem(`One file and one task, please; put the task in quotes. Try: npm run demo -- --help`, {
+      exitCode: 2,
+    })
   }
   const [file, task] = positionals
   return {

@@ -18,7 +18,10 @@ export interface Door {
   putFile(threadId: string, name: string, bytes: Uint8Array): Promise<void>
   pendingApprovals(threadId: string): Promise<Approval[]>
   /** `refused`: nothing changed, and why. `resumedRunId`: the run that goes on, if this was the last decision. */
-  decide(approvalId: string, decision: Decision): Promise<{ refused: string } | { resumedRunId: string | null }>
+  decide(
+    approvalId: string,
+    decision: Decision,
+  ): Promise<{ refused: string } | { resumedRunId: string | null }>
 }
 
 export function createDoor(url: string): Door {
@@ -37,7 +40,9 @@ export function createDoor(url: string): Door {
     },
 
     async pendingApprovals(threadId) {
-      const response = await call(`approvals?${new URLSearchParams({ thread_id: threadId, status: 'pending' })}`)
+      const response = await call(
+        `approvals?${new URLSearchParams({ thread_id: threadId, status: 'pending' })}`,
+      )
       if (!response.ok) throw new Problem(`The server did not list the approvals: ${await reason(response)}`)
       return (await response.json()) as Approval[]
     },

@@ -10,21 +10,22 @@ export interface RunningServer {
   close(): Promise<void>
 }
 
-const DEFAULT_URL = 'http://127.0.0.1:2024'
-const START_MS = 20_000
+const DEFAULT_PORT = '2024'
+const START_MS = 30_000
 const STOP_MS = 5_000
 
 /** The server at `given`, or the one on the usual port, or a new one there. */
 export async function ensureServer(given: string | undefined): Promise<RunningServer> {
-  const url = (given ?? DEFAULT_URL).replace(/\/+$/, '')
+  const url = (given ?? `http://127.0.0.1:${process.env['PORT'] ?? DEFAULT_PORT}`).replace(/\/+$/, '')
   if (!URL.canParse(url)) throw new Problem(`HOLDPOINT_URL is no address: ${url}`, { exitCode: 2 })
   if (await answers(url)) return { url, close: () => Promise.resolve() }
-  if (given !== undefined) throw new Problem(`Nothing answers at ${url}/ok. Start it with npm start, or unset HOLDPOINT_URL.`)
+  if (given !== undefined)
+    throw new Problem(`Nothing answers at ${url}/ok. Start it with npm start, or unset HOLDPOINT_URL.`)
 
   process.stdout.write('No server runs: starting one.\n')
-  const main = fileURLToPath(new URL('../../server/main.ts', import.meta.url))
+  const cwd = fileURLToPath(new URL('../../', import.meta.url))
   const env = { ...process.env, HOST: '127.0.0.1', PORT: new URL(url).port }
-  const child = spawn(process.execPath, [main], { env, stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(process.execPath, ['server/main.ts'], { cwd, env, stdio: ['ignore', 'ignore', 'pipe'] })
   // Ctrl-C reaches the child by itself; whatever else ends the demo has to take it along.
   const onExit = () => child.kill()
   process.once('exit', onExit)
@@ -49,12 +50,16 @@ async function untilReady(url: string, child: ChildProcess): Promise<void> {
   const deadline = Date.now() + START_MS
   while (Date.now() < deadline) {
     if (child.exitCode !== null || child.signalCode !== null) {
-      throw new Problem(`The server did not start: ${said.trim().split('\n').at(-1) || `exit code ${child.exitCode}`}`)
+      throw new Problem(
+        `The server did not start: ${said.trim().split('\n').at(-1) || `exit code ${child.exitCode}`}`,
+      )
     }
     if (await answers(url)) return
     await sleep(100)
   }
-  throw new Problem(`The server did not answer within ${START_MS / 1000} s. Start it with npm start to see why.`)
+  throw new Problem(
+    `The server did not answer within ${START_MS / 1000} s. Start it with npm start to see why.`,
+  )
 }
 
 async function answers(url: string): Promise<boolean> {

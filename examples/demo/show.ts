@@ -3,13 +3,13 @@ import type { Approval } from './door.ts'
 /** One line for a step of the `custom` stream; null for what a reader does not need. */
 export function describeStep(data: unknown): string | null {
   if (!isRecord(data)) return null
-  const name = String(data['name'] ?? data['tool'])
+  const name = asText(data['name'] ?? data['tool'])
   switch (data['type']) {
     case 'tool_start':
       return `  > ${name}  ${shorten(describeArgs(data['args']), 110 - name.length)}`
     case 'tool_done': {
-      const preview = shorten(String(data['preview'] ?? ''), 100)
-      return `    ${data['status'] === 'ok' ? 'ok' : String(data['status'])}, ${String(data['ms'])} ms${preview === '' ? '' : `  ${preview}`}`
+      const preview = shorten(asText(data['preview']), 100)
+      return `    ${data['status'] === 'ok' ? 'ok' : asText(data['status'])}, ${asText(data['ms'])} ms${preview === '' ? '' : `  ${preview}`}`
     }
     case 'hold':
       return `  ! ${name} waits for a person`
@@ -26,18 +26,24 @@ export function describeApproval({ tool, args, risk }: Approval): string {
   const lines = [
     `To:      ${addresses(to)}`,
     ...(cc === undefined ? [] : [`Cc:      ${addresses(cc)}`]),
-    `Subject: ${String(subject)}`,
+    `Subject: ${asText(subject)}`,
     ...Object.entries(rest).map(([name, value]) => `${name}: ${JSON.stringify(value)}`),
     '',
-    String(body).trimEnd(),
+    asText(body).trimEnd(),
   ]
   return `${heading}\n\n${indent(visible(lines.join('\n')))}`
 }
 
 /** Where the mail is, from the step that sent it. */
 export function mailPath(data: unknown): string | undefined {
-  if (!isRecord(data) || data['type'] !== 'tool_done' || data['name'] !== 'send_email' || data['status'] !== 'ok') return undefined
-  return /"path":"((?:[^"\\]|\\.)*)"/.exec(String(data['preview']))?.[1]
+  if (
+    !isRecord(data) ||
+    data['type'] !== 'tool_done' ||
+    data['name'] !== 'send_email' ||
+    data['status'] !== 'ok'
+  )
+    return undefined
+  return /"path":"((?:[^"\\]|\\.)*)"/.exec(asText(data['preview']))?.[1]
 }
 
 /** The text of the last message, if the agent has said it. */
@@ -46,19 +52,26 @@ export function answerOf(values: unknown): string | undefined {
   const last: unknown = messages.at(-1)
   if (!isRecord(last) || last['type'] !== 'ai') return undefined
   const { content } = last
-  const text = Array.isArray(content) ? content.map((part) => (isRecord(part) ? String(part['text'] ?? '') : '')).join('') : content
+  const text = Array.isArray(content)
+    ? content.map((part) => (isRecord(part) ? asText(part['text']) : '')).join('')
+    : content
   return typeof text === 'string' && text !== '' ? text : undefined
 }
 
 export function addresses(value: unknown): string {
-  return Array.isArray(value) ? value.join(', ') : String(value ?? '')
+  return Array.isArray(value) ? value.join(', ') : asText(value)
 }
 
 function describeArgs(args: unknown): string {
   if (!isRecord(args)) return ''
   const { code, ...rest } = args
   const size = typeof code === 'string' ? [`${code.split('\n').length} lines of code`] : []
-  return [...size, ...Object.entries(rest).map(([name, value]) => `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`)].join(', ')
+  return [
+    ...size,
+    ...Object.entries(rest).map(
+      ([name, value]) => `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    ),
+  ].join(', ')
 }
 
 function shorten(text: string, length: number): string {
@@ -74,6 +87,10 @@ function visible(text: string): string {
 
 function indent(text: string): string {
   return text.replace(/^(?=.)/gm, '  | ').replace(/^$/gm, '  |')
+}
+
+function asText(value: unknown): string {
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

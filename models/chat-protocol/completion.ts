@@ -31,7 +31,11 @@ export function completion(request: ChatRequest, answer: ChatAnswer, speaker: Sp
 }
 
 /** The same message as the `chat.completion.chunk` objects of a stream, in order. */
-export function* completionChunks(request: ChatRequest, answer: ChatAnswer, speaker: Speaker): Generator<Json> {
+export function* completionChunks(
+  request: ChatRequest,
+  answer: ChatAnswer,
+  speaker: Speaker,
+): Generator<Json> {
   const told = settle(request, answer)
   const withUsage = request.stream_options?.include_usage === true
   const chunk = (choices: Json[], used: Json = null): Json => ({
@@ -65,7 +69,11 @@ function settle(request: ChatRequest, answer: ChatAnswer) {
   const limit = request.max_completion_tokens ?? request.max_tokens ?? Infinity
   const cut = answer.content !== undefined && tokens(answer.content) > limit
   const content = cut ? answer.content?.slice(0, limit * CHARS_PER_TOKEN) : answer.content
-  return { content: content ?? null, calls, finish: calls.length > 0 ? 'tool_calls' : cut ? 'length' : 'stop' }
+  return {
+    content: content ?? null,
+    calls,
+    finish: calls.length > 0 ? 'tool_calls' : cut ? 'length' : 'stop',
+  }
 }
 
 function head(request: ChatRequest, speaker: Speaker, object: string) {
@@ -87,7 +95,9 @@ function tokens(text: string): number {
 
 function usage(request: ChatRequest, told: ReturnType<typeof settle>) {
   const prompt = tokens(JSON.stringify(request.messages) + JSON.stringify(request.tools ?? ''))
-  const answered = tokens((told.content ?? '') + told.calls.map((call) => JSON.stringify(call.function)).join(''))
+  const answered = tokens(
+    (told.content ?? '') + told.calls.map((call) => JSON.stringify(call.function)).join(''),
+  )
   return { prompt_tokens: prompt, completion_tokens: answered, total_tokens: prompt + answered }
 }
 

@@ -11,7 +11,9 @@ export function parseChatRequest(body: string): ChatRequest {
   const parsed = requestSchema.safeParse(json)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
-  throw new BadRequest(`${issue?.path.join('.') || 'body'}: ${issue?.message ?? 'not a chat completion request'}`)
+  throw new BadRequest(
+    `${issue?.path.join('.') || 'body'}: ${issue?.message ?? 'not a chat completion request'}`,
+  )
 }
 
 export class BadRequest extends Error {
@@ -24,7 +26,10 @@ export function textOf(message: ChatMessage): string {
   return (message.content ?? []).map((part) => part.text ?? '').join('')
 }
 
-const contentSchema = z.union([z.string(), z.array(z.looseObject({ type: z.string(), text: z.string().optional() }))])
+const contentSchema = z.union([
+  z.string(),
+  z.array(z.looseObject({ type: z.string(), text: z.string().optional() })),
+])
 
 const messageSchema = z.looseObject({
   role: z.enum(['system', 'developer', 'user', 'assistant', 'tool', 'function']),
@@ -51,7 +56,10 @@ const requestSchema = z.looseObject({
   messages: z.array(messageSchema).min(1),
   tools: z.array(toolSchema).nullish(),
   tool_choice: z
-    .union([z.enum(['none', 'auto', 'required']), z.looseObject({ function: z.looseObject({ name: z.string() }) })])
+    .union([
+      z.enum(['none', 'auto', 'required']),
+      z.looseObject({ function: z.looseObject({ name: z.string() }) }),
+    ])
     .nullish(),
   parallel_tool_calls: z.boolean().nullish(),
   response_format: z

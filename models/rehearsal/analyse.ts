@@ -4,7 +4,7 @@ import { readSheet, type Sheet } from './csv.ts'
 import { readAnswer, type Findings } from './findings.ts'
 import { stopped, together, type History, type Progress } from './history.ts'
 import type { Question } from './question.ts'
-import { isRecord } from './tool-result.ts'
+import { asText, isRecord } from './tool-result.ts'
 import { likeness, wordsOf } from './words.ts'
 
 /** Answers a question about tables: find the file, read its head, run a program that follows from it. */
@@ -36,13 +36,19 @@ function parts(question: Question, sheet: Sheet): Question[] {
   const whole = sheet.header.some((name) => likeness(wordsOf(question.value), wordsOf(name)) === 2)
   const fits = (value: string) => sheet.header.some((name) => likeness(wordsOf(value), wordsOf(name)) >= FITS)
   const several = values.length > 1 && !whole && values.every(fits)
-  return several ? values.map((value) => ({ ...question, value, tails: { ...question.tails, value: '' } })) : [question]
+  return several
+    ? values.map((value) => ({ ...question, value, tails: { ...question.tails, value: '' } }))
+    : [question]
 }
 
 function answerPart(question: Question, file: string, sheet: Sheet, history: History): Progress<Findings> {
   const choice = chooseColumns(question, sheet)
   if (choice.kind === 'none') return stopped(whyNot(file, sheet, choice.reason))
-  return compute({ file, sheet, ...choice.columns, top: question.top }, [...choice.remarks, ...unread(question)], history)
+  return compute(
+    { file, sheet, ...choice.columns, top: question.top },
+    [...choice.remarks, ...unread(question)],
+    history,
+  )
 }
 
 interface Reading {
@@ -60,7 +66,8 @@ function readHead(file: string, history: History): Progress<{ file: string; shee
   const read = history.ask({ name: 'read_file', args: { path: file, limit: HEAD_BYTES } })
   if (read.kind !== 'done') return read
   const { result } = read.value
-  const content = isRecord(result) && typeof result['content'] === 'string' ? result['content'] : String(result)
+  const content =
+    isRecord(result) && typeof result['content'] === 'string' ? result['content'] : asText(result)
   if (isRecord(result) && result['encoding'] !== undefined && result['encoding'] !== 'utf8') {
     return stopped(`${file} is not a text file`)
   }
@@ -73,7 +80,9 @@ function compute(analysis: Analysis, remarks: readonly string[], history: Histor
   if (run.kind !== 'done') return run
   const { result } = run.value
   const findings = readAnswer(analysis, isRecord(result) ? result['value'] : result, remarks)
-  return findings ? { kind: 'done', value: findings } : stopped('the program gave a result that I cannot read')
+  return findings
+    ? { kind: 'done', value: findings }
+    : stopped('the program gave a result that I cannot read')
 }
 
 const MOST_TABLES = 8
@@ -86,7 +95,9 @@ function findTables(question: Question, history: History): Progress<string[]> {
   const tables = paths.filter((path) => /\.(?:csv|tsv|tab|psv)$/i.test(path))
   const texts = tables.length > 0 ? tables : paths.filter((path) => /\.(?:txt|dat)$/i.test(path))
   if (texts.length === 0) {
-    return stopped(`there is no CSV or TSV file here${paths.length > 0 ? ` (only ${paths.slice(0, 5).join(', ')})` : ''}`)
+    return stopped(
+      `there is no CSV or TSV file here${paths.length > 0 ? ` (only ${paths.slice(0, 5).join(', ')})` : ''}`,
+    )
   }
   const spoken = wordsOf([question.value, ...question.groups].join(' '))
   const called = texts.filter((path) => tableName(path).some((word) => spoken.includes(word)))
@@ -96,10 +107,12 @@ function findTables(question: Question, history: History): Progress<string[]> {
 
 export function readPaths(result: unknown): string[] {
   if (isRecord(result) && Array.isArray(result['files'])) {
-    return result['files'].flatMap((file) => (isRecord(file) && typeof file['path'] === 'string' ? [file['path']] : []))
+    return result['files'].flatMap((file) =>
+      isRecord(file) && typeof file['path'] === 'string' ? [file['path']] : [],
+    )
   }
   // A list that was cut: what of it can still be read.
-  return [...String(result).matchAll(/"path":"((?:[^"\\]|\\.)*)"/g)].map(([, path = '']) => path)
+  return [...asText(result).matchAll(/"path":"((?:[^"\\]|\\.)*)"/g)].map(([, path = '']) => path)
 }
 
 /**
@@ -109,17 +122,23 @@ export function readPaths(result: unknown): string[] {
 function bestOf(question: Question, readings: readonly Reading[]): readonly Reading[] {
   const spoken = wordsOf([question.value, ...question.groups].join(' '))
   const called = readings.filter(({ file }) => tableName(file).some((word) => spoken.includes(word)))
-  if (called.length > 1 && called.length === readings.length && spokenApart(called, wordsOf(question.value))) return called
+  if (called.length > 1 && called.length === readings.length && spokenApart(called, wordsOf(question.value)))
+    return called
   const fit = ({ choice }: Reading) => (choice.kind === 'chosen' ? choice.fit : -1)
   const [first, second] = readings.toSorted((a, b) => fit(b) - fit(a))
   if (!first || (second && fit(second) === fit(first) && fit(first) >= 0)) return []
-  const foreign = called.length === 0 && fit(first) === 0 && question.value !== '' && !isRowNoun(question.value)
+  const foreign =
+    called.length === 0 && fit(first) === 0 && question.value !== '' && !isRowNoun(question.value)
   return foreign ? [] : [first]
 }
 
 /** "Total the orders and the refunds": every table has a word of its own in the task. */
 function spokenApart(readings: readonly Reading[], spoken: readonly string[]): boolean {
-  const names = readings.map(({ file }) => tableName(file).filter((word) => spoken.includes(word)).join(' '))
+  const names = readings.map(({ file }) =>
+    tableName(file)
+      .filter((word) => spoken.includes(word))
+      .join(' '),
+  )
   return names.every((name) => name !== '') && new Set(names).size === names.length
 }
 

@@ -25,7 +25,8 @@ export function answer(request: ChatRequest): ChatAnswer {
   if (conversation.tools.size === 0 && conversation.kind === 'chat') return { content: ABOUT }
   const said = react(conversation)
   const [first] = request.tools ?? []
-  if (choice === 'required' && !said.toolCalls && first) return { toolCalls: [forced(first.function.name, request)] }
+  if (choice === 'required' && !said.toolCalls && first)
+    return { toolCalls: [forced(first.function.name, request)] }
   return said
 }
 
@@ -44,10 +45,16 @@ function forced(name: string, request: ChatRequest) {
 
 /** The last request of plan and solve: `Task`, `Results`, "Answer the task from these results." */
 function readResults(text: string): string | null {
-  const results = /^Task:[^]*?\nResults:\s*\n([^]*?)\n+Answer the task from these results\.?\s*$/.exec(text)?.[1]
+  const results = /^Task:[^]*?\nResults:\s*\n([^]*?)\n+Answer the task from these results\.?\s*$/.exec(
+    text,
+  )?.[1]
   if (results === undefined) return null
   const found = passages(results).map((passage) => passage.text.replace(/^FAILED:\s*/, 'This failed: '))
-  return found.length > 0 ? found.join('\n\n') : 'There are no results to answer from.'
+  // A step that only says what failed repeats the words of the one that did.
+  const own = found.filter(
+    (one, at) => one !== '' && !found.some((other, where) => where > at && other.includes(one)),
+  )
+  return own.length > 0 ? own.join('\n\n') : 'There are no results to answer from.'
 }
 
 function isSchema(value: unknown): value is { name: string; schema: Record<string, unknown> } {

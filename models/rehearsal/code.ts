@@ -95,7 +95,7 @@ eachRow((row, line) => {${keep ? '\n  if (!keep(row)) return' : ''}
   if (row.length > WIDTH && row.slice(WIDTH).some((cell) => cell.trim() !== '')) wide.add(line)
   const value = ${measure(analysis)}
   if (${missing}) return skipped.add(line)
-  const cells = ${oneGroup ? 'row[GROUPS[0]]' : `GROUPS.map((column) => row[column]).join('\n')`}
+  const cells = ${oneGroup ? 'row[GROUPS[0]]' : `GROUPS.map((column) => row[column]).join('\\n')`}
   const [group, name] = known.get(cells) ?? meet(row, cells)
   add(group, value)
   add(all, value)
@@ -159,7 +159,10 @@ const ANSWERS: Record<Operation, string> = {
 
 function report({ operation, money, top }: Analysis): string {
   const number = NUMERIC.has(operation)
-  const order = operation === 'list' ? 'byName' : `(a, b) => ${top?.lowest ? 'a[1] - b[1]' : 'b[1] - a[1]'} || byName(a, b)`
+  const order =
+    operation === 'list'
+      ? 'byName'
+      : `(a, b) => ${top?.lowest ? 'a[1] - b[1]' : 'b[1] - a[1]'} || byName(a, b)`
   const digits = `const digits = ${money ? '' : 'places === 0 && currencies.size === 0 ? 0 : '}Math.max(2, places)\n`
   return `
 ${number ? digits : ''}const answer = (group) => ${ANSWERS[operation]}

@@ -1,5 +1,6 @@
 import type { Analysis, Condition } from './code.ts'
-import { looksLikeDate, looksNumeric, type Sheet } from './csv.ts'
+import { describeColumn, isMeasure, likelihood, type Column } from './column.ts'
+import type { Sheet } from './csv.ts'
 import type { Question } from './question.ts'
 import { likeness, meaningOf, wordsOf } from './words.ts'
 
@@ -16,7 +17,13 @@ export type Choice =
   | { kind: 'none'; reason: string }
 
 export function chooseColumns(question: Question, sheet: Sheet): Choice {
-  const columns = sheet.header.map((name, at) => describe(at, name, sheet.samples.map((row) => row[at] ?? '')))
+  const columns = sheet.header.map((name, at) =>
+    describeColumn(
+      at,
+      name,
+      sheet.samples.map((row) => row[at] ?? ''),
+    ),
+  )
   const remarks: string[] = []
   const { groups: phrases, value: phrase } = groupedByValue(spelledOut(question, columns), columns)
 
@@ -31,65 +38,44 @@ export function chooseColumns(question: Question, sheet: Sheet): Choice {
   for (const words of phrases) {
     const found = chooseGroup(words, columns, [...groups, value.at ?? -1])
     if (found === null) return { kind: 'none', reason: `no column fits "${words}"` }
-    if (found.fit === 0) remarks.push(`No column is called "${words}"; "${columns[found.at]?.name}" was taken for it.`)
+    if (found.fit === 0)
+      remarks.push(`No column is called "${words}"; "${columns[found.at]?.name}" was taken for it.`)
     fit += found.fit
     groups.push(found.at)
   }
   if (value.remark !== undefined) remarks.push(value.remark)
   const counted = columns[value.at ?? -1]
   const things = question.countsThings && counted !== undefined && !counted.numeric && !counted.identifier
-  const operation = counted === undefined && question.operation === 'distinct' ? 'count' : things ? 'distinct' : question.operation
+  const operation =
+    counted === undefined && question.operation === 'distinct'
+      ? 'count'
+      : things
+        ? 'distinct'
+        : question.operation
   const times = question.operation === 'sum' && !value.named ? chooseQuantity(value.at, columns) : undefined
   return {
     kind: 'chosen',
-    columns: { operation, groups, value: value.at, times, money: columns[value.at ?? -1]?.money ?? false, keep },
+    columns: {
+      operation,
+      groups,
+      value: value.at,
+      times,
+      money: columns[value.at ?? -1]?.money ?? false,
+      keep,
+    },
     fit,
     remarks,
   }
 }
 
-interface Column {
-  at: number
-  name: string
-  words: string[]
-  numeric: boolean
-  date: boolean
-  /** A number that names something: order number, postcode, year. */
-  identifier: boolean
-  money: boolean
-  currency: boolean
-  /** Whole numbers that go up by one: the rows' own. */
-  sequence: boolean
-  decimals: boolean
-  /** Different values per value: 1 where none repeats. */
-  variety: number
-}
-
-function describe(at: number, name: string, cells: readonly string[]): Column {
-  const filled = cells.filter((cell) => cell.trim() !== '')
-  const share = (test: (cell: string) => boolean) => filled.length > 0 && filled.filter(test).length >= filled.length * 0.6
-  const words = wordsOf(name)
-  const meanings = words.map(meaningOf)
-  return {
-    at,
-    name,
-    words,
-    numeric: share(looksNumeric),
-    date: share(looksLikeDate),
-    identifier: /\b(?:id|no|nr|num|number(?! of)|code|ref|reference|sku|zip|plz|postcode|postal|phone|tel|telefon|year|uuid|key|index|iban|barcode|ean|\w*nummer|\w+nr|numero)\b|#/i.test(
-      name.replace(/[_-]/g, ' ').replace(/(\p{Ll})(\p{Lu})/gu, '$1 $2'),
-    ),
-    money: meanings.includes('amount') || meanings.includes('price') || filled.some((cell) => /\p{Sc}/u.test(cell)),
-    currency: share((cell) => /\p{Sc}|\b[A-Z]{3}\b/u.test(cell)),
-    sequence: filled.length > 2 && filled.every((cell, at) => at === 0 || Number(cell) === Number(filled[at - 1]) + 1),
-    decimals: share((cell) => /[.,]\d{1,2}\D*$/.test(cell)),
-    variety: new Set(filled.map((cell) => cell.trim().toLowerCase().replace(/\s+/g, ' '))).size / Math.max(1, filled.length),
-  }
-}
-
 /** Names of columns with words in them that end a phrase elsewhere: "List Price", "Sum of Squares", "Bill To". */
 function spelledOut(question: Question, columns: readonly Column[]): Question {
-  const plain = (text: string) => ` ${text.toLowerCase().replace(/^\s*(?:(?:of|the|all|our|my|each|every)\s+)*/, '').replace(/[^\p{L}\p{N}]+/gu, ' ').trim()} `
+  const plain = (text: string) =>
+    ` ${text
+      .toLowerCase()
+      .replace(/^\s*(?:(?:of|the|all|our|my|each|every)\s+)*/, '')
+      .replace(/[^\p{L}\p{N}]+/gu, ' ')
+      .trim()} `
   const begins = (tail: string) =>
     columns
       .map(({ name }) => name)
@@ -112,8 +98,15 @@ function groupedByValue(question: Question, columns: readonly Column[]): { group
   const { groups, value, operation } = question
   if (groups.length > 0 || value === '' || !NUMERIC.has(operation)) return { groups, value }
   const fits = (numeric: boolean) =>
-    Math.max(0, ...columns.filter((one) => isMeasure(one) === numeric).map((one) => likeness(wordsOf(value), one.words)))
-  return fits(false) > Math.max(fits(true), FITS) && !isRowNoun(value) ? { groups: [value], value: '' } : { groups, value }
+    Math.max(
+      0,
+      ...columns
+        .filter((one) => isMeasure(one) === numeric)
+        .map((one) => likeness(wordsOf(value), one.words)),
+    )
+  return fits(false) > Math.max(fits(true), FITS) && !isRowNoun(value)
+    ? { groups: [value], value: '' }
+    : { groups, value }
 }
 
 const NUMERIC: ReadonlySet<string> = new Set(['sum', 'average', 'min', 'max'])
@@ -129,7 +122,11 @@ interface ValueChoice {
   reason?: string
 }
 
-function chooseValue(operation: Question['operation'], phrase: string, columns: readonly Column[]): ValueChoice {
+function chooseValue(
+  operation: Question['operation'],
+  phrase: string,
+  columns: readonly Column[],
+): ValueChoice {
   const words = wordsOf(phrase)
   if (!NUMERIC.has(operation)) return chooseCounted(operation, phrase, columns)
   const exact = columns.find((one) => likeness(words, one.words) === 2 && (isMeasure(one) || one.numeric))
@@ -143,7 +140,8 @@ function chooseValue(operation: Question['operation'], phrase: string, columns: 
   const [best] = ranked
   if (!best) return { fit: 0, reason: 'no column holds numbers that could be added' }
   const named = best.fit >= FITS
-  const missed = words.length > 0 && !named && !isRowNoun(phrase) && words.some((word) => meaningOf(word) !== 'amount')
+  const missed =
+    words.length > 0 && !named && !isRowNoun(phrase) && words.some((word) => meaningOf(word) !== 'amount')
   return {
     at: best.one.at,
     fit: named ? best.fit : 0,
@@ -152,19 +150,28 @@ function chooseValue(operation: Question['operation'], phrase: string, columns: 
   }
 }
 
-function chooseCounted(operation: Question['operation'], phrase: string, columns: readonly Column[]): ValueChoice {
+function chooseCounted(
+  operation: Question['operation'],
+  phrase: string,
+  columns: readonly Column[],
+): ValueChoice {
   const words = wordsOf(phrase)
   const [best] = columns
     .map((one) => ({ one, fit: likeness(words, one.words) + nameBonus(one, words) }))
     .toSorted((a, b) => b.fit - a.fit)
   const fits = best !== undefined && words.length > 0 && best.fit >= FITS
   // Orders, rows and entries are counted by their rows, not by a column that is called like them.
-  if (operation === 'count' && (!fits || (isRowNoun(phrase) && best.fit < 2))) return { fit: fits ? best.fit : 0 }
+  if (operation === 'count' && (!fits || (isRowNoun(phrase) && best.fit < 2)))
+    return { fit: fits ? best.fit : 0 }
   if (fits) return { at: best.one.at, fit: best.fit, named: true }
   return operation === 'distinct' ? { fit: 0 } : { fit: 0, reason: `no column fits "${phrase}"` }
 }
 
-function chooseGroup(phrase: string, columns: readonly Column[], taken: readonly number[]): { at: number; fit: number } | null {
+function chooseGroup(
+  phrase: string,
+  columns: readonly Column[],
+  taken: readonly number[],
+): { at: number; fit: number } | null {
   const words = wordsOf(phrase)
   const free = columns.filter((one) => !taken.includes(one.at))
   const [best] = free
@@ -172,7 +179,9 @@ function chooseGroup(phrase: string, columns: readonly Column[], taken: readonly
     .toSorted((a, b) => b.fit + b.bonus - (a.fit + a.bonus))
   if (best && best.fit >= FITS) return best
   if (words.some((word) => PERIODS.has(word))) return null
-  // No name fits: the one column of words that repeat, if there is exactly one.
+  // No name fits. People are called so many things that the one column of words that repeat may stand for them.
+  const people = words.some((word) => meaningOf(word) === 'customer' || word === 'name')
+  if (!people && !columns.every(({ name }) => /^column \d+$/.test(name))) return null
   const repeating = free.filter((one) => !one.numeric && !one.date && !one.identifier && one.variety < 0.9)
   const [only] = repeating
   return only && repeating.length === 1 ? { at: only.at, fit: 0 } : null
@@ -180,41 +189,34 @@ function chooseGroup(phrase: string, columns: readonly Column[], taken: readonly
 
 /** "Customer Name" is meant by "customer" rather than "Customer ID" or "Customer e-mail". */
 function nameBonus(column: Column, words: readonly string[]): number {
-  const named = (pattern: RegExp) => pattern.test(column.words.join(' ')) && !words.some((word) => pattern.test(word))
+  const named = (pattern: RegExp) =>
+    pattern.test(column.words.join(' ')) && !words.some((word) => pattern.test(word))
   if (column.identifier && !words.some((word) => /^(?:id|no|number|code)$/.test(word))) return -0.15
   if (column.date || named(/mail|phone|address|since|city|country|type|group/)) return -0.15
   return /\bname\b/.test(column.words.join(' ')) ? 0.1 : 0
 }
 
-function chooseCondition(where: NonNullable<Question['where']>, columns: readonly Column[]): Condition | null {
+function chooseCondition(
+  where: NonNullable<Question['where']>,
+  columns: readonly Column[],
+): Condition | null {
   const words = wordsOf(where.column)
-  const [best] = columns.map((one) => ({ at: one.at, fit: likeness(words, one.words) })).toSorted((a, b) => b.fit - a.fit)
-  return best && best.fit >= FITS ? { column: best.at, comparison: where.comparison, operand: where.operand } : null
+  const [best] = columns
+    .map((one) => ({ at: one.at, fit: likeness(words, one.words) }))
+    .toSorted((a, b) => b.fit - a.fit)
+  return best && best.fit >= FITS
+    ? { column: best.at, comparison: where.comparison, operand: where.operand }
+    : null
 }
 
 /** A quantity, where the chosen numbers are prices of one piece and no column has the amount. */
 function chooseQuantity(value: number | undefined, columns: readonly Column[]): number | undefined {
   const chosen = columns.find((one) => one.at === value)
-  if (!chosen || !/\b(?:unit|each|piece|per)\b|stuckpreis|einzelpreis/i.test(chosen.words.join(' '))) return undefined
-  return columns.find((one) => one.at !== value && one.numeric && one.words.some((word) => meaningOf(word) === 'quantity'))?.at
-}
-
-/** How likely a column of numbers is the one that "the total" means. */
-function likelihood({ words, currency, identifier, sequence, decimals }: Column): number {
-  const has = (pattern: RegExp) => words.some((word) => pattern.test(word))
-  let score = (currency ? 2 : 0) + (decimals ? 0.5 : 0) - (sequence ? 5 : 0)
-  if (words.some((word) => meaningOf(word) === 'amount')) score += 4
-  if (has(/^(?:total|gesamt.*|grand)$/)) score += 1
-  if (has(/^(?:.*betrag|umsatz|revenue|importe|montant|amount)$/)) score += 0.5
-  if (words.some((word) => meaningOf(word) === 'price')) score += 3
-  if (has(/^(?:unit|each|einzel.*|subtotal|net)$/)) score -= 0.5
-  if (has(/^(?:tax|vat|mwst|discount|rabatt|shipping|fee|rate|percent|%|margin|rating|score|balance|age|weight|lat|lon|lng)$/)) score -= 3
-  if (words.some((word) => meaningOf(word) === 'quantity')) score -= 1
-  return identifier ? score - 4 : score
-}
-
-function isMeasure(column: Column): boolean {
-  return column.numeric && !column.date && !column.identifier
+  if (!chosen || !/\b(?:unit|each|piece|per)\b|stuckpreis|einzelpreis/i.test(chosen.words.join(' ')))
+    return undefined
+  return columns.find(
+    (one) => one.at !== value && one.numeric && one.words.some((word) => meaningOf(word) === 'quantity'),
+  )?.at
 }
 
 /** Whether a word names the rows ("orders") rather than a column of them. */
@@ -225,5 +227,7 @@ export function isRowNoun(phrase: string): boolean {
 
 const PERIODS = new Set('month year week quarter day monat jahr woche quartal tag'.split(' '))
 const ROW_NOUNS = new Set(
-  'order sale invoice transaction payment refund row record entry line item booking purchase return receipt bill claim expense data'.split(' '),
+  'order sale invoice transaction payment refund row record entry line item booking purchase return receipt bill claim expense data'.split(
+    ' ',
+  ),
 )

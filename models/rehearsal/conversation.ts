@@ -1,5 +1,5 @@
 import { textOf, type ChatMessage, type ChatRequest } from '../chat-protocol/request.ts'
-import { passages, type Passage } from './passages.ts'
+import { outdented, passages, type Passage } from './passages.ts'
 import { readToolResult, type Outcome } from './tool-result.ts'
 
 export interface PastCall {
@@ -37,7 +37,10 @@ export function readConversation(request: ChatRequest): Conversation {
     past: {
       words: before.filter((message) => message.role === 'user').map(textOf),
       calls: readCalls(before),
-      answer: before.filter((message) => message.role === 'assistant').map(textOf).findLast((text) => text !== ''),
+      answer: before
+        .filter((message) => message.role === 'assistant')
+        .map(textOf)
+        .findLast((text) => text !== ''),
     },
     tools: new Map((request.tools ?? []).map((tool) => [tool.function.name, tool.function.parameters ?? {}])),
   }
@@ -57,7 +60,8 @@ function readHuman(text: string): Pick<Conversation, 'kind' | 'words' | 'task' |
   }
   const briefed = /^Task:\s*([^]*?)(?:\n+Reports so far:\s*([^]*))?$/.exec(text)
   if (briefed) {
-    const [, words = '', reports = ''] = briefed
+    const [, assignment = '', reports = ''] = briefed
+    const words = outdented(assignment)
     return { kind: 'specialist', words, task: words, known: passages(reports) }
   }
   return { kind: 'chat', words: text, task: text, known: [] }

@@ -14,14 +14,22 @@ export function readSheet(head: string, whole: boolean): Sheet | null {
   const text = head.replace(/^\ufeff/, '').replace(/\r\n?/g, '\n')
   const announced = /^sep=(.)\n/i.exec(text)?.[1]
   const body = text.replace(/^sep=.\n/i, '')
-  const guesses = (announced === undefined ? DELIMITERS : [announced]).map((delimiter) => guess(body, delimiter, whole))
+  const guesses = (announced === undefined ? DELIMITERS : [announced]).map((delimiter) =>
+    guess(body, delimiter, whole),
+  )
   const [best] = guesses.filter((one) => one !== null).toSorted((a, b) => b.score - a.score)
   return best?.sheet ?? null
 }
 
 export function looksNumeric(cell: string): boolean {
   const text = cell.trim()
-  return /\d/.test(text) && !looksLikeDate(text) && /^[-+−(]*\p{L}{0,3}\.? ?[-+−\p{Sc}( ]*[\d.,' \u00a0\u202f]+[ %\p{Sc}]*(?: ?\p{L}{1,3}\.?)?[-−)]*$/u.test(text)
+  return (
+    /\d/.test(text) &&
+    !looksLikeDate(text) &&
+    /^[-+−(]*\p{L}{0,3}\.? ?[-+−\p{Sc}( ]*[\d.,' \u00a0\u202f]+[ %\p{Sc}]*(?: ?\p{L}{1,3}\.?)?[-−)]*$/u.test(
+      text,
+    )
+  )
 }
 
 export function looksLikeDate(cell: string): boolean {
@@ -42,7 +50,9 @@ function guess(text: string, delimiter: string, whole: boolean): { score: number
   const regular = below.filter((row) => row.length === width).length / below.length
   const hasHeader = isHeader(below)
   const [top = []] = below
-  const header = hasHeader ? top.map((cell) => cell.trim().replace(/\s+/g, ' ')) : top.map((_, at) => `column ${at + 1}`)
+  const header = hasHeader
+    ? top.map((cell) => cell.trim().replace(/\s+/g, ' '))
+    : top.map((_, at) => `column ${at + 1}`)
   const sheet: Sheet = {
     delimiter,
     headerRow: hasHeader ? first : -1,
@@ -59,7 +69,12 @@ function isHeader(rows: readonly string[][]): boolean {
   if (!top.some((cell) => looksNumeric(cell) || looksLikeDate(cell))) return true
   return top.some((cell, at) => {
     const below = rest.map((row) => row[at] ?? '').filter((value) => value.trim() !== '')
-    return /\p{L}/u.test(cell) && !looksNumeric(cell) && below.length > 0 && below.filter(looksNumeric).length > below.length / 2
+    return (
+      /\p{L}/u.test(cell) &&
+      !looksNumeric(cell) &&
+      below.length > 0 &&
+      below.filter(looksNumeric).length > below.length / 2
+    )
   })
 }
 

@@ -2,10 +2,15 @@ import type { Json } from '../chat-protocol/completion.ts'
 import type { Delivery } from './delivery.ts'
 import type { Findings } from './findings.ts'
 import { together, type History, type Progress } from './history.ts'
-import { isRecord } from './tool-result.ts'
+import { asText, isRecord } from './tool-result.ts'
 
 /** Saves and mails what was found; the value is one sentence for each. */
-export function deliver(delivery: Delivery, findings: readonly Findings[], history: History, tools: Tools): Progress<string[]> {
+export function deliver(
+  delivery: Delivery,
+  findings: readonly Findings[],
+  history: History,
+  tools: Tools,
+): Progress<string[]> {
   const { mail, save } = delivery
   const saved = save ? [write(save, findings, history)] : []
   // A file first: if it cannot be written, no mail has to be taken back.
@@ -22,7 +27,11 @@ export function textOfAll(findings: readonly Findings[]): string {
   return findings.map(({ text }) => text).join('\n\n\n')
 }
 
-function write(save: NonNullable<Delivery['save']>, findings: readonly Findings[], history: History): Progress<string> {
+function write(
+  save: NonNullable<Delivery['save']>,
+  findings: readonly Findings[],
+  history: History,
+): Progress<string> {
   const tables = findings.flatMap(({ csv }) => csv ?? [])
   const asTable = /\.csv$/i.test(save.path) && tables.length === findings.length
   const content = save.text ?? (asTable ? tables.join('\n') : `${textOfAll(findings)}\n`)
@@ -31,7 +40,12 @@ function write(save: NonNullable<Delivery['save']>, findings: readonly Findings[
   return { kind: 'done', value: `It is written to ${field(written.value.result, 'path') ?? save.path}.` }
 }
 
-function send(mail: NonNullable<Delivery['mail']>, findings: readonly Findings[], history: History, tools: Tools): Progress<string> {
+function send(
+  mail: NonNullable<Delivery['mail']>,
+  findings: readonly Findings[],
+  history: History,
+  tools: Tools,
+): Progress<string> {
   const sent = history.ask({
     name: 'send_email',
     args: {
@@ -47,8 +61,12 @@ function send(mail: NonNullable<Delivery['mail']>, findings: readonly Findings[]
   const path = field(result, 'path')
   if (path !== undefined) return { kind: 'done', value: `The mail is sent: ${path}` }
   const message = field(result, 'message')
-  if (message !== undefined) return { kind: 'done', value: `No mail was sent; a person answered instead: ${message}` }
-  return { kind: 'done', value: isRecord(result) ? 'The mail is sent.' : `send_email answered: ${String(result)}` }
+  if (message !== undefined)
+    return { kind: 'done', value: `No mail was sent; a person answered instead: ${message}` }
+  return {
+    kind: 'done',
+    value: isRecord(result) ? 'The mail is sent.' : `send_email answered: ${asText(result)}`,
+  }
 }
 
 /** A list or one text, as the tool's schema has it. */
@@ -56,7 +74,11 @@ function addresses(names: string[], key: string, tools: Tools): Json {
   const properties = tools.get('send_email')?.['properties']
   const property = isRecord(properties) ? properties[key] : undefined
   const text = isRecord(property) && property['type'] === 'string'
-  return text ? names.join(', ') : names.length === 1 && isRecord(property) && accepts(property, 'string') ? (names[0] ?? '') : names
+  return text
+    ? names.join(', ')
+    : names.length === 1 && isRecord(property) && accepts(property, 'string')
+      ? (names[0] ?? '')
+      : names
 }
 
 function accepts(property: Record<string, unknown>, type: string): boolean {
@@ -68,7 +90,9 @@ function accepts(property: Record<string, unknown>, type: string): boolean {
 const MAX_BODY = 49_000
 
 function bodyOf(text: string): string {
-  return text.length <= MAX_BODY ? `${text}\n` : `${text.slice(0, MAX_BODY)}\n… (cut: the whole is ${text.length} characters)\n`
+  return text.length <= MAX_BODY
+    ? `${text}\n`
+    : `${text.slice(0, MAX_BODY)}\n… (cut: the whole is ${text.length} characters)\n`
 }
 
 const MAX_SUBJECT = 120

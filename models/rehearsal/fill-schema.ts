@@ -11,12 +11,16 @@ export function fillSchema(schema: unknown, root: unknown = schema, depth = 0): 
   const options = schema['anyOf'] ?? schema['oneOf']
   if (Array.isArray(options)) return fillSchema(options.find(isNullable) ?? options[0], root, depth + 1)
   if (Array.isArray(schema['allOf'])) return mergeAll(schema['allOf'], root, depth)
-  const type = Array.isArray(schema['type']) ? (schema['type'].find((one) => one === 'null') ?? schema['type'][0]) : schema['type']
+  const type = Array.isArray(schema['type'])
+    ? (schema['type'].find((one) => one === 'null') ?? schema['type'][0])
+    : schema['type']
   switch (type) {
     case 'object':
       return fillObject(schema, root, depth)
     case 'array':
-      return Array.from({ length: Number(schema['minItems'] ?? 0) }, () => fillSchema(schema['items'], root, depth + 1))
+      return Array.from({ length: Number(schema['minItems'] ?? 0) }, () =>
+        fillSchema(schema['items'], root, depth + 1),
+      )
     case 'string':
       return text(schema)
     case 'number':

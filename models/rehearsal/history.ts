@@ -33,11 +33,13 @@ export function createHistory(calls: readonly PastCall[], tools: { has(name: str
     const made = exact.length > 0 ? exact : same.slice(0, 1)
     for (const past of made) claimed.add(past)
     const last = made.at(-1)
-    if (!last?.outcome) return last ? stopped(`${call.name} was never answered`) : { kind: 'call', calls: [call] }
+    if (!last?.outcome)
+      return last ? stopped(`${call.name} was never answered`) : { kind: 'call', calls: [call] }
     const { outcome, args } = last
     if (outcome.kind === 'ok') return { kind: 'done', value: { result: outcome.result, args } }
     if (outcome.kind === 'text') return { kind: 'done', value: { result: outcome.text, args } }
-    if (outcome.code === 'DENIED') return { kind: 'stopped', reason: refusal(call.name, outcome.message), refused: true }
+    if (outcome.code === 'DENIED')
+      return { kind: 'stopped', reason: refusal(call.name, outcome.message), refused: true }
     // The same arguments and the same clock give the same error. An effect is never tried again: it may have happened.
     const again = made.length < 2 && outcome.code === 'INTERNAL' && !EFFECTS.has(call.name)
     if (again) return { kind: 'call', calls: [call] }

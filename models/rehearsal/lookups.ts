@@ -1,7 +1,7 @@
 import { readPaths } from './analyse.ts'
 import type { Findings } from './findings.ts'
 import { together, type History, type Progress } from './history.ts'
-import { isRecord } from './tool-result.ts'
+import { asText, isRecord } from './tool-result.ts'
 
 /** The short kinds of work: one call, or one for each file. */
 
@@ -10,7 +10,7 @@ export function listFiles(history: History): Progress<Findings[]> {
     const sizes = isRecord(result) && Array.isArray(result['files']) ? result['files'] : []
     const lines = readPaths(result).map((path, at) => {
       const entry: unknown = sizes[at]
-      return isRecord(entry) ? `${path} (${String(entry['size'])} bytes)` : path
+      return isRecord(entry) ? `${path} (${asText(entry['size'])} bytes)` : path
     })
     const title = lines.length === 0 ? 'There are no files in this thread yet.' : `Files: ${lines.length}`
     return [found(title, [title, ...lines].join('\n'))]
@@ -18,28 +18,34 @@ export function listFiles(history: History): Progress<Findings[]> {
 }
 
 export function readFiles(files: readonly string[], history: History): Progress<Findings[]> {
-  return together(files.map((file) => then(history.ask({ name: 'read_file', args: { path: file } }), ({ result }) => shown(file, result))))
+  return together(
+    files.map((file) =>
+      then(history.ask({ name: 'read_file', args: { path: file } }), ({ result }) => shown(file, result)),
+    ),
+  )
 }
 
 function shown(file: string, result: unknown): Findings {
-  if (!isRecord(result)) return found(file, `${file}:\n${String(result)}`)
+  if (!isRecord(result)) return found(file, `${file}:\n${asText(result)}`)
   if (result['encoding'] !== undefined && result['encoding'] !== 'utf8') {
-    return found(file, `${file} is not a text file (${String(result['size'])} bytes).`)
+    return found(file, `${file} is not a text file (${asText(result['size'])} bytes).`)
   }
   const next = result['next_offset']
-  const rest = typeof next === 'number' ? `\n… (the first ${next} of ${String(result['size'])} bytes)` : ''
-  return found(file, `${file}:\n${String(result['content'])}${rest}`)
+  const rest = typeof next === 'number' ? `\n… (the first ${next} of ${asText(result['size'])} bytes)` : ''
+  return found(file, `${file}:\n${asText(result['content'])}${rest}`)
 }
 
 export function fetchPage(url: string, history: History): Progress<Findings[]> {
   return then(history.ask({ name: 'http_fetch', args: { url } }), ({ result }) => {
-    if (!isRecord(result)) return [found(url, `${url} answered:\n${String(result)}`)]
-    const body = String(result['body'] ?? '')
-    const kind = result['content_type'] ? `, ${String(result['content_type'])}` : ''
+    if (!isRecord(result)) return [found(url, `${url} answered:\n${asText(result)}`)]
+    const body = asText(result['body'])
+    const kind = result['content_type'] ? `, ${asText(result['content_type'])}` : ''
     const cut = result['truncated'] ? ' (there is more: it was cut)' : ''
-    const title = `${url} answered with status ${String(result['status'])}${kind}, ${body.length} characters${cut}.`
+    const title = `${url} answered with status ${asText(result['status'])}${kind}, ${body.length} characters${cut}.`
     const start = body.slice(0, 300).trim()
-    return [found(title, start === '' ? title : `${title}\nIt begins:\n${start}${body.length > 300 ? ' …' : ''}`)]
+    return [
+      found(title, start === '' ? title : `${title}\nIt begins:\n${start}${body.length > 300 ? ' …' : ''}`),
+    ]
   })
 }
 

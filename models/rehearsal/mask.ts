@@ -23,9 +23,11 @@ export function mask(words: string): Masked {
     .replace(/[‹›]/g, ' ')
     .replace(/https?:\/\/[^\s<>"'“”`]*[^\s<>"'“”`.,;:!?)\]]/gi, (all) => hide('u')(all))
     .replace(/[\p{L}\p{N}_.+%-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)+/gu, (all) => hide('m')(all))
-    .replace(QUOTED_FILE, (all, inner: string) => hide('f')(all, inner))
+    .replace(QUOTED_FILE, (all) => hide('f')(all, all.slice(1, -1)))
     .replace(FILE, (all) => hide('f')(all, all.replace(/^\.\//, '')))
-    .replace(/["“”]([^"“”\n]{1,2000})["“”]|`([^`\n]{1,2000})`/g, (all, one?: string, two?: string) => hide('q')(all, one ?? two))
+    .replace(/["“”]([^"“”\n]{1,2000})["“”]|`([^`\n]{1,2000})`/g, (all, one?: string, two?: string) =>
+      hide('q')(all, one ?? two),
+    )
   return {
     text,
     find: (mark, within) =>
@@ -34,6 +36,12 @@ export function mask(words: string): Masked {
   }
 }
 
-const EXTENSIONS = 'csv|tsv|tab|psv|txt|text|dat|json|jsonl|md|log|xml|html?|ya?ml|ini|eml|js|ts|py|sql|pdf|xlsx?'
+const EXTENSIONS =
+  'csv|tsv|tab|psv|txt|text|dat|json|jsonl|md|log|xml|html?|ya?ml|ini|eml|js|ts|py|sql|pdf|xlsx?'
 const FILE = new RegExp(String.raw`[\p{L}\p{N}_./\\-]*[\p{L}\p{N}_)-]\.(?:${EXTENSIONS})\b`, 'giu')
-const QUOTED_FILE = new RegExp(String.raw`["'“‘\`]([^"'“”‘’\`\n‹›]*\.(?:${EXTENSIONS}))["'”’\`]`, 'gi')
+const QUOTED_FILE = new RegExp(
+  ['""', "''", '``', '“”', '‘’']
+    .map((quotes) => `${quotes[0]}[^${quotes}\\n‹›]*\\.(?:${EXTENSIONS})${quotes[1]}`)
+    .join('|'),
+  'gi',
+)

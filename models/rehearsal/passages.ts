@@ -20,8 +20,16 @@ export function passages(text: string): Passage[] {
     else if (found.length === 0) found.push({ name: '', lines: [line] })
     else found.at(-1)?.lines.push(line)
   }
-  return found.map(({ name, lines }) => ({ name, text: lines.join('\n').trim() }))
+  return found.map(({ name, lines }) => ({ name, text: outdented(lines.join('\n')).trim() }))
 }
 
-const OURS = /^(?:[-*] )?((?:work|save|mail|report)(?:_\d+)?(?:_again)?|researcher|analyst|operator)(?: \([^)]*\))?: ?/
+/** The lines below the first without the indent that sets them off from what follows. */
+export function outdented(text: string): string {
+  const [first = '', ...rest] = text.split('\n')
+  if (!rest.every((line) => line.trim() === '' || line.startsWith('  '))) return text
+  return [first, ...rest.map((line) => line.replace(/^ {2}/, ''))].join('\n')
+}
+
+const OURS =
+  /^(?:[-*] )?((?:work|save|mail|report)(?:_\d+)?(?:_again)?|researcher|analyst|operator)(?: \([^)]*\))?: ?/
 const STRANGERS = /^(?:[-*] )?([a-z][\w-]*)(?: \([^)]*\))?: ?/

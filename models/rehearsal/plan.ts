@@ -1,7 +1,6 @@
 import type { Json } from '../chat-protocol/completion.ts'
 import type { ChatRequest } from '../chat-protocol/request.ts'
 import { textOf } from '../chat-protocol/request.ts'
-import { lastHuman } from './conversation.ts'
 import type { Delivery } from './delivery.ts'
 import { passages } from './passages.ts'
 import { questionText } from './question.ts'
@@ -16,8 +15,10 @@ export interface Step {
 
 /** The plan for a planner's request, or what is left to do of it where steps have failed. */
 export function plan(request: ChatRequest): Json {
-  const text = lastHuman(request)
-  const [opening = ''] = text.split(/\n\s*(?:Finished results|Failed):/)
+  const humans = request.messages.filter(({ role }) => role === 'user').map(textOf)
+  // A request to repair the plan comes after the one that has the task.
+  const text = humans.findLast((one) => /^\s*Task:/.test(one)) ?? humans.at(-1) ?? ''
+  const [opening = ''] = text.split(/\n(?:Finished results|Failed):/)
   const task = opening.replace(/^\s*Task:\s*/, '').trim()
   const steps = planSteps(task, availableTools(request))
   const failed = section(text, 'Failed')
@@ -34,7 +35,9 @@ function planSteps(task: string, available: ReadonlySet<string>): Step[] {
   if (save) deliveries.push({ id: 'save', goal: saveGoal(save), tools: tools('write_file'), depends_on })
   if (mail) deliveries.push({ id: 'mail', goal: mailGoal(mail), tools: tools('send_email'), depends_on })
   const steps = [...works, ...deliveries]
-  return steps.length > 0 ? steps : [{ id: 'work', goal: task, tools: [], depends_on: [] }]
+  return steps.length > 0
+    ? steps
+    : [{ id: 'work', goal: task.slice(0, MAX_GOAL) || 'Answer', tools: [], depends_on: [] }]
 }
 
 type Pick = (...names: string[]) => string[]
@@ -44,8 +47,11 @@ function workSteps(work: Work, tools: Pick): Step[] {
   switch (work.kind) {
     case 'analyse': {
       const { question } = work
-      if (question.files.length === 0) return [step(questionText(question), tools('list_files', 'read_file', 'run_javascript'))]
-      const steps = question.files.map((file) => step(questionText(question, file), tools('read_file', 'run_javascript')))
+      if (question.files.length === 0)
+        return [step(questionText(question), tools('list_files', 'read_file', 'run_javascript'))]
+      const steps = question.files.map((file) =>
+        step(questionText(question, file), tools('read_file', 'run_javascript')),
+      )
       return numbered(steps)
     }
     case 'read':
@@ -77,17 +83,17 @@ export function saveGoal({ path, text }: NonNullable<Delivery['save']>): string 
 }
 
 /**
- * What is left after failures: failed steps once more under a new name, unless a person refused or it was
- * tried before; steps that cannot happen any more are replaced by one that says so.
+ * What is left after failures: failed steps once more under a new name, unless a person refused, it was
+ * tried before, or it is a mail, which may have gone out; steps that cannot happen any more are replaced by one that says so.
  */
 function remaining(steps: readonly Step[], finished: string, failed: string): Step[] {
   const done = new Set(passages(finished).map(({ name }) => name))
-  const failures = new Map(passages(failed).map(({ name, text }) => [name, text]))
   const isDone = (id: string) => done.has(id) || done.has(`${id}_again`)
-  const hopeless = [...failures].filter(([name, text]) => name.endsWith('_again') || !RETRY.test(text))
+  const failures = new Map(passages(failed).flatMap(({ name, text }) => (isDone(name) ? [] : [[name, text]])))
+  const hopeless = [...failures].filter(([name, text]) => /^mail|_again$/.test(name) || !RETRY.test(text))
   if (hopeless.length > 0) {
     const reasons = hopeless.map(([, text]) => text.replace(/^FAILED:\s*/, '').split('\n')[0]).join('; ')
-    return [{ id: 'report', goal: `Say what could not be done: ${reasons}`, tools: [], depends_on: [] }]
+    return [{ id: 'report', goal: `${HOPELESS} ${reasons}`.slice(0, MAX_GOAL), tools: [], depends_on: [] }]
   }
   const left = steps.filter(({ id }) => !isDone(id))
   const names = new Map(left.map(({ id }) => [id, failures.has(id) ? `${id}_again` : id]))
@@ -98,14 +104,24 @@ function remaining(steps: readonly Step[], finished: string, failed: string): St
   }))
 }
 
+/** How the goal of a step begins that has only to say so. */
+export const HOPELESS = 'Say what could not be done:'
+const MAX_GOAL = 2_000
+
 /** Only what may pass by itself is worth a second try. */
 const RETRY = /INTERNAL|temporar|unavailable|crash/i
 
 function section(text: string, title: string): string | null {
-  return new RegExp(String.raw`(?:^|\n)\s*${title}:\s*([^]*?)(?=\n\s*(?:Finished results|Failed):|$)`).exec(text)?.[1] ?? null
+  return (
+    new RegExp(String.raw`(?:^|\n)${title}:\s*([^]*?)(?=\n(?:Finished results|Failed):|$)`).exec(text)?.[1] ??
+    null
+  )
 }
 
 function availableTools(request: ChatRequest): ReadonlySet<string> {
-  const system = request.messages.filter(({ role }) => role === 'system' || role === 'developer').map(textOf).join('\n')
+  const system = request.messages
+    .filter(({ role }) => role === 'system' || role === 'developer')
+    .map(textOf)
+    .join('\n')
   return new Set([...system.matchAll(/^\s*- `?([a-z]\w*)`?:/gm)].map(([, name = '']) => name))
 }

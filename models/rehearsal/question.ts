@@ -36,7 +36,10 @@ export function readQuestion(masked: Masked, words: string): Question | null {
   const { groups, tail } = readGroups(masked, rest)
   const found = readOperation(rest)
   const files = masked.find(FILE_MARK, rest)
-  const which = /\b(?:which|what|who|whose)\b.*\b(most|highest|largest|biggest|best|least|lowest|smallest|fewest)\b/i.exec(rest)
+  const which =
+    /\b(?:which|what|who|whose)\b.*\b(most|highest|largest|biggest|best|least|lowest|smallest|fewest)\b/i.exec(
+      rest,
+    )
   if (!found && groups.length === 0 && !which) return null
   if (found?.operation === 'list' && groups.length === 0 && files.length === 0) return null
 
@@ -50,9 +53,14 @@ export function readQuestion(masked: Masked, words: string): Question | null {
     top: readTop(rest),
     files,
     everyFile: /\b(?:both|all|every|each)\b(?: of)?(?: the| my| our)? (?:[\w-]+ )?files?\b/i.test(rest),
-    unread: [...(rest.match(CONDITIONS) ?? []).map((one) => one.trim()), ...(found?.second ? [found.second] : [])],
+    unread: [
+      ...(rest.match(CONDITIONS) ?? []).map((one) => one.trim()),
+      ...(found?.second ? [found.second] : []),
+    ],
     tails: { value: masked.unmask(found?.tail ?? ''), group: masked.unmask(tail) },
-    words: masked.unmask(words.replace(/(?:\s*[;,]\s*)+(?=[;,.]|$)|^[\s;,]+/g, '').replace(/\s+/g, ' ')).trim(),
+    words: masked
+      .unmask(words.replace(/(?:\s*[;,]\s*)+(?=[;,.]|$)|^[\s;,]+/g, '').replace(/\s+/g, ' '))
+      .trim(),
   }
   if (which) return superlative(question, which, masked, rest)
   // "the top 5 customers by revenue": here the words after "by" are what is totalled.
@@ -116,7 +124,10 @@ const OPERATIONS: [Operation, RegExp][] = [
   ['average', /\baverages?\b|\bavg\b|\bmean\b/i],
   ['min', /\bmin(?:imum)?\b|\b(?:smallest|lowest|least|cheapest)\b/i],
   ['max', /\bmax(?:imum)?\b|\b(?:largest|highest|biggest|greatest|most expensive)\b/i],
-  ['sum', /\btotals?\b|\btotall?(?:ed|ing)\b|\bsum(?:s|med|ming)?\b|\badd(?:ed|ing)? up\b|\bhow much\b|\btally\b/i],
+  [
+    'sum',
+    /\btotals?\b|\btotall?(?:ed|ing)\b|\bsum(?:s|med|ming)?\b|\badd(?:ed|ing)? up\b|\bhow much\b|\btally\b/i,
+  ],
   ['list', /\b(?:distinct|unique|different)\b|\blist(?: of)?\b/i],
 ]
 
@@ -131,10 +142,19 @@ interface Found {
 }
 
 function readOperation(text: string): Found | null {
-  const [first] = OPERATIONS.map(([operation, pattern], rank) => ({ operation, rank, match: pattern.exec(text) }))
+  const [first] = OPERATIONS.map(([operation, pattern], rank) => ({
+    operation,
+    rank,
+    match: pattern.exec(text),
+  }))
     .filter((one): one is typeof one & { match: RegExpExecArray } => one.match !== null)
     // A list is also how people ask for any table: every other word wins over it.
-    .toSorted((a, b) => Number(a.operation === 'list') - Number(b.operation === 'list') || a.match.index - b.match.index || a.rank - b.rank)
+    .toSorted(
+      (a, b) =>
+        Number(a.operation === 'list') - Number(b.operation === 'list') ||
+        a.match.index - b.match.index ||
+        a.rank - b.rank,
+    )
   if (!first) return null
   const end = first.match.index + first.match[0].length
   const after = phrase(text.slice(end), true)
@@ -179,7 +199,11 @@ function readWhere(masked: Masked, text: string): { rest: string; where?: Questi
   if (!match) return { rest: text }
   const [all, column = '', sign = '', operand = ''] = match
   const comparison = COMPARISONS.find(([pattern]) => pattern.test(sign.trim()))?.[1] ?? '='
-  const where = { column: masked.unmask(column), comparison, operand: masked.unmask(operand).replace(/[.?!]$/, '') }
+  const where = {
+    column: masked.unmask(column),
+    comparison,
+    operand: masked.unmask(operand).replace(/[.?!]$/, ''),
+  }
   return { rest: text.replace(all, ' , '), where }
 }
 
@@ -205,7 +229,10 @@ function phrase(text: string, withAnd = false): string {
   for (const [at, word] of words.entries()) {
     const next = words[at + 1] ?? ''
     if (found.length === 0 && LEADING.test(word)) continue
-    const receives = word === 'to' && /^(?:sold|bill|billed|ship|shipped|assigned|belongs?)$/i.test(words[at - 1] ?? '') && !/^‹m/.test(next)
+    const receives =
+      word === 'to' &&
+      /^(?:sold|bill|billed|ship|shipped|assigned|belongs?)$/i.test(words[at - 1] ?? '') &&
+      !next.startsWith('‹m')
     if (receives || (/^(?:sold|ordered)$/i.test(word) && next === 'to')) {
       found.push(word)
       continue

@@ -9,7 +9,7 @@ import { HANDED_ON, readTask, type Work } from './task.ts'
 
 /** Who goes on: one specialist finds out, one sends, then it ends with an answer. */
 export function route(request: ChatRequest): Json {
-  const [opening = '', tail = ''] = lastHuman(request).split(/\n\s*Reports so far:/)
+  const [opening = '', tail = ''] = lastHuman(request).split(/\nReports so far:/)
   const { work, mail, save } = readTask(opening.replace(/^\s*Task:\s*/, '').trim())
   const reports = passages(tail)
   const last = reports.at(-1)

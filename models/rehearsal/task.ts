@@ -17,10 +17,17 @@ export interface Task extends Delivery {
 export function readTask(words: string): Task {
   // What a supervisor hands on below this line is the result itself, not more to do.
   const [instruction = ''] = words.split(HANDED_ON)
-  const masked = mask(instruction)
+  const masked = mask(instruction.slice(0, MAX_WORDS))
   const { mail, save, rest } = readDelivery(masked)
-  return { mail, save, work: mail?.text !== undefined || save?.text !== undefined ? null : readWork(masked, rest) }
+  return {
+    mail,
+    save,
+    work: mail?.text !== undefined || save?.text !== undefined ? null : readWork(masked, rest),
+  }
 }
+
+/** Characters. A task in words is shorter; the rules are regular expressions, which long texts make slow. */
+const MAX_WORDS = 4_000
 
 export const HANDED_ON = '\nThe result:\n'
 
@@ -30,7 +37,10 @@ function readWork(masked: Masked, text: string): Work | null {
   const files = masked.find(FILE_MARK, text)
   const expression = files.length === 0 ? readExpression(text) : null
   if (expression !== null) return { kind: 'calculate', expression }
-  if (/\b(?:list|show|which|what|see|display|name)\b[^‹.;]*\bfiles\b(?!\s+(?:by|per))/i.test(text) && !/\b(?:total|sum|average)/i.test(text)) {
+  if (
+    /\b(?:list|show|which|what|see|display|name)\b[^‹.;]*\bfiles\b(?!\s+(?:by|per))/i.test(text) &&
+    !/\b(?:total|sum|average)/i.test(text)
+  ) {
     return { kind: 'list' }
   }
   const question = readQuestion(masked, text)
@@ -43,7 +53,9 @@ const READ = /\b(?:read|show|open|print|display|cat|view|see|look|contents?|what
 /** Arithmetic in digits or simple words, as JavaScript; null if there is none. */
 function readExpression(text: string): string | null {
   const spelled = WORDED.reduce((left, [pattern, sign]) => left.replace(pattern, sign), text)
-  const found = spelled.match(/[-(\d.][\d\s+\-*/().,%^×÷]*[\d)%]/g)?.toSorted((a, b) => b.length - a.length)[0]
+  const found = spelled
+    .match(/[-(\d.][\d\s+\-*/().,%^×÷]*[\d)%]/g)
+    ?.toSorted((a, b) => b.length - a.length)[0]
   if (found === undefined || !/\d\)?%?\s*[-+*/^%×÷]+\s*[-(]*\d/.test(found)) return null
   const expression = found
     .replace(/(?<=\d),(?=\d{3}\b)/g, '')

@@ -21,6 +21,11 @@ export function readToolResult(content: string): Outcome {
   return { kind: 'error', code: String(json['code']), message: typeof message === 'string' ? message : inner }
 }
 
+/** A text as it is, anything else as JSON; nothing where there is nothing. */
+export function asText(value: unknown): string {
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
+}
+
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -17,7 +17,8 @@ export function wordsOf(text: string): string[] {
 export function likeness(phrase: readonly string[], name: readonly string[]): number {
   if (phrase.length === 0 || name.length === 0) return 0
   if (phrase.join(' ') === name.join(' ')) return 2
-  const best = (word: string, others: readonly string[]) => Math.max(...others.map((other) => alike(word, other)))
+  const best = (word: string, others: readonly string[]) =>
+    Math.max(...others.map((other) => alike(word, other)))
   const share = (some: readonly string[], others: readonly string[]) =>
     some.reduce((sum, word) => sum + best(word, others), 0) / some.length
   return 0.7 * share(phrase, name) + 0.3 * share(name, phrase)
@@ -41,7 +42,7 @@ export function meaningOf(word: string): string | undefined {
 }
 
 function singular(word: string): string {
-  if (/ies$/.test(word) && word.length > 4) return word.replace(/ies$/, 'y')
+  if (word.endsWith('ies') && word.length > 4) return word.replace(/ies$/, 'y')
   if (/(?:ss|us|is)$/.test(word) || word.length < 4) return word
   return word.replace(/(?<=ch|sh|x|ss)es$|s$/, '')
 }
@@ -51,7 +52,8 @@ function distanceIsOne(short: string, long: string): boolean {
   while (at < short.length && short[at] === long[at]) at++
   const rest = long.slice(at + 1)
   if (short.length < long.length) return short.slice(at) === rest
-  const swapped = short[at] === long[at + 1] && short[at + 1] === long[at] && short.slice(at + 2) === long.slice(at + 2)
+  const swapped =
+    short[at] === long[at + 1] && short[at + 1] === long[at] && short.slice(at + 2) === long.slice(at + 2)
   return short.slice(at + 1) === rest || swapped
 }
 

@@ -12,19 +12,27 @@ const HEADERS = {
   'Cache-Control': 'no-cache',
 }
 
-const FILES = {
-  '/console': ['index.html', 'text/html; charset=utf-8'],
-  '/console/approvals.js': ['approvals.js', 'text/javascript; charset=utf-8'],
-  '/console/style.css': ['style.css', 'text/css; charset=utf-8'],
-  '/docs': ['docs.html', 'text/html; charset=utf-8'],
-  '/docs/docs.js': ['docs.js', 'text/javascript; charset=utf-8'],
-} as const
+const TYPES: Record<string, string> = {
+  html: 'text/html; charset=utf-8',
+  css: 'text/css; charset=utf-8',
+  js: 'text/javascript; charset=utf-8',
+}
+
+/** By name, so that a request can ask for nothing else. All but the two pages are served below /console. */
+const FILES = [
+  ...['index.html', 'docs.html', 'style.css', 'approvals.css', 'docs.css'],
+  ...['approvals.js', 'api.js', 'call.js', 'decision.js', 'detail.js', 'edit.js', 'element.js', 'list.js'],
+  ...['outcome.js', 'route.js', 'when.js', 'docs.js', 'curl.js', 'schema-text.js'],
+]
+
+const PAGES: Record<string, string> = { 'index.html': '/console', 'docs.html': '/docs' }
 
 /** The pages for people, and the description of the rest for programs. */
 export function mountPages(app: Hono, openApi: Record<string, unknown>): void {
-  for (const [path, [file, type]] of Object.entries(FILES)) {
+  for (const file of FILES) {
+    const type = TYPES[file.split('.').at(-1) ?? ''] ?? 'application/octet-stream'
     let text: string | undefined
-    app.get(path, (c: Context) => {
+    app.get(PAGES[file] ?? `/console/${file}`, (c: Context) => {
       text ??= readFileSync(new URL(file, CONSOLE), 'utf8')
       return c.body(text, 200, { ...HEADERS, 'Content-Type': type })
     })

@@ -144,6 +144,23 @@ function runChanges(ports: RunPorts): Endpoint[] {
       },
     }),
     endpoint({
+      method: 'post',
+      path: '/threads/:thread_id/runs/:run_id/redrive',
+      tag: 'Runs',
+      summary: 'Let a failed run go on from its last checkpoint',
+      params: RunParams,
+      answers: { 202: { description: 'The run, queued again', schema: Run }, ...NOT_FOUND, ...REFUSED },
+      async handle(c, { params }) {
+        await findRun(ports, params)
+        const run = await ports.runs.redrive(params.thread_id, params.run_id)
+        if (run) return json(c, run, 202)
+        throw new RuntimeError(
+          'thread_busy',
+          'Only the last run of a thread can be tried again, and only after it failed.',
+        )
+      },
+    }),
+    endpoint({
       method: 'delete',
       path: '/threads/:thread_id/runs/:run_id',
       tag: 'Runs',

@@ -1,13 +1,15 @@
 import { z } from 'zod'
 import { RuntimeError } from '../../runtime/errors.ts'
 import { newId } from '../../runtime/ids.ts'
-import type { Threads } from '../../runtime/ports.ts'
+import type { Effects, Threads } from '../../runtime/ports.ts'
 import { readHistory, readState, type StatePorts } from '../../runtime/state.ts'
 import type { Thread as RuntimeThread } from '../../runtime/thread.ts'
 import type { Workspaces } from '../../runtime/workspaces.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
 import { json, paged } from '../reply.ts'
 import {
+  Effect,
+  EffectList,
   History,
   QueryFlag,
   StateAt,
@@ -23,6 +25,7 @@ const NOT_FOUND = { 404: { description: 'No such thread' } }
 
 export interface ThreadPorts extends StatePorts {
   threads: Threads
+  effects: Effects
   workspaces: Workspaces
 }
 
@@ -111,6 +114,17 @@ export function threadRoutes(ports: ThreadPorts): Endpoint[] {
         await workspaces.clear(params.thread_id)
         return c.body(null, 204)
       },
+    }),
+    endpoint({
+      method: 'get',
+      path: '/threads/:thread_id/effects',
+      tag: 'Effects',
+      summary: "The thread's side effects, newest first",
+      params: ThreadParams,
+      query: EffectList,
+      answers: { 200: { description: 'Effects', schema: z.array(Effect) } },
+      // Asked of the ledger alone: it outlives the thread.
+      handle: async (c, { params, query }) => json(c, await ports.effects.list(params.thread_id, query)),
     }),
     ...stateRoutes(ports),
   ]

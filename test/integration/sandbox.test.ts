@@ -371,6 +371,7 @@ test('the tool returns the value, and turns what went wrong into what the model 
     threadId: THREAD,
     callId: 'call-1',
     idempotencyKey: 'key-1',
+    attempt: 'attempt-1',
     signal: AbortSignal.timeout(10_000),
     service: (key) => services.get(key),
   }

@@ -20,8 +20,10 @@ interface Pacing {
 }
 
 export interface ScriptedModel extends ChatServer {
-  /** Every request so far, in order of arrival. */
+  /** Every request so far of this script, in order of arrival. */
   readonly requests: readonly ChatRequest[]
+  /** Goes on with another script. Throws if the last one has unused steps, or a request found none in it. */
+  play(steps: readonly ScriptedStep[]): void
   /** Ends the server. Throws if steps are unused or a request found no step. */
   close(): Promise<void>
 }
@@ -44,17 +46,37 @@ export async function startScriptedModel(steps: readonly ScriptedStep[]): Promis
     return told(typeof step.answer === 'function' ? await step.answer(request) : step.answer)
   }
 
-  const server = await startChatServer({ model: 'scripted', fingerprint: 'scripted: a test, not a model', answer })
+  function checkScript() {
+    const problems = [
+      ...unanswered.map((words) => `no step for: ${words}`),
+      ...left.map(
+        (step) => `unused: ${typeof step.answer === 'function' ? 'a function' : JSON.stringify(step.answer)}`,
+      ),
+    ]
+    if (problems.length > 0)
+      throw new Error(`The scripted model's script does not fit:\n${problems.join('\n')}`)
+  }
+
+  const server = await startChatServer({
+    model: 'scripted',
+    fingerprint: 'scripted: a test, not a model',
+    answer,
+  })
   return {
     url: server.url,
     requests,
+    play(next) {
+      try {
+        checkScript()
+      } finally {
+        left.splice(0, left.length, ...next.map(normalise))
+        requests.length = 0
+        unanswered.length = 0
+      }
+    },
     async close() {
       await server.close()
-      const problems = [
-        ...unanswered.map((words) => `no step for: ${words}`),
-        ...left.map((step) => `unused: ${typeof step.answer === 'function' ? 'a function' : JSON.stringify(step.answer)}`),
-      ]
-      if (problems.length > 0) throw new Error(`The scripted model's script does not fit:\n${problems.join('\n')}`)
+      checkScript()
     },
   }
 }

@@ -21,7 +21,10 @@ export function messyTable(seed: number): MessyTable {
   const style = pick(STYLES)
   const delimiter = style.name === 'european' ? pick([';', '\t', '|']) : pick([',', ';', '\t', '|'])
   const others = shuffle(OTHERS, random).slice(0, 1 + random(4))
-  const columns = shuffle([...others, { name: group.name, cell: null }, { name: value.name, cell: null }], random)
+  const columns = shuffle(
+    [...others, { name: group.name, cell: null }, { name: value.name, cell: null }],
+    random,
+  )
   const newline = pick(['\n', '\r\n'])
   const totals = new Map<string, number>()
   const quoteAll = random(4) === 0
@@ -39,7 +42,8 @@ export function messyTable(seed: number): MessyTable {
     const negative = style.negative !== undefined && random(10) === 0
     const amount = negative ? (style.negative?.(style.write(cents)) ?? '') : style.write(cents)
     const missing = random(25) === 0
-    if (!missing) totals.set(name.toLowerCase(), (totals.get(name.toLowerCase()) ?? 0) + (negative ? -cents : cents))
+    if (!missing)
+      totals.set(name.toLowerCase(), (totals.get(name.toLowerCase()) ?? 0) + (negative ? -cents : cents))
     const cells = columns.map((column) => {
       if (column.cell) return column.cell(random, row)
       if (column.name === group.name) return untidy(name, random)
@@ -101,14 +105,27 @@ const OTHERS: { name: string; cell: ((random: Random, row: number) => string) | 
   { name: 'posted', cell: (random) => `${10 + random(18)}.0${1 + random(9)}.2025` },
   { name: 'Qty', cell: (random) => String(1 + random(20)) },
   { name: 'Tax Rate', cell: (random) => `${[7, 19, 20][random(3)]}%` },
-  { name: 'Notes', cell: (random) => ['', 'call "Bob", twice', 'two\nlines', 'a; b | c, d', `it's 5" long`][random(5)] ?? '' },
+  {
+    name: 'Notes',
+    cell: (random) => ['', 'call "Bob", twice', 'two\nlines', 'a; b | c, d', `it's 5" long`][random(5)] ?? '',
+  },
   { name: 'Postcode', cell: (random) => String(10_000 + random(80_000)) },
   { name: 'SKU', cell: (random) => `AB-${random(900)}` },
 ]
 
 const NAMES = [
-  'Acme, Inc', 'Bold & Sons', 'Café Zürich', "D'Angelo", 'Émile "The Fish" Noir', 'Foo; Bar GmbH', 'Granite',
-  'Hill | Dale', 'Ångström AB', 'Jones', 'Jones and Daughters', '3M Germany',
+  'Acme, Inc',
+  'Bold & Sons',
+  'Café Zürich',
+  "D'Angelo",
+  'Émile "The Fish" Noir',
+  'Foo; Bar GmbH',
+  'Granite',
+  'Hill | Dale',
+  'Ångström AB',
+  'Jones',
+  'Jones and Daughters',
+  '3M Germany',
 ]
 
 interface Style {
@@ -120,7 +137,10 @@ interface Style {
 
 const US = (cents: number) => (cents / 100).toFixed(2).replace(/\B(?=(\d{3})+\.)/g, ',')
 const EU = (cents: number) =>
-  (cents / 100).toFixed(2).replace('.', ',').replace(/\B(?=(\d{3})+,)/g, '.')
+  (cents / 100)
+    .toFixed(2)
+    .replace('.', ',')
+    .replace(/\B(?=(\d{3})+,)/g, '.')
 
 const cents = (text: string) => (/\d/.test(text) ? Math.round(Number(text) * 100) : null)
 const sign = (cell: string) => (/[-−(]/.test(cell) ? '-' : '')
@@ -128,7 +148,12 @@ const readUs = (cell: string) => cents(sign(cell) + cell.replace(/[^\d.]/g, ''))
 const readEu = (cell: string) => cents(sign(cell) + cell.replace(/[^\d,]/g, '').replace(',', '.'))
 
 const STYLES: Style[] = [
-  { name: 'plain', write: (value) => (value / 100).toFixed(2), read: readUs, negative: (amount) => `-${amount}` },
+  {
+    name: 'plain',
+    write: (value) => (value / 100).toFixed(2),
+    read: readUs,
+    negative: (amount) => `-${amount}`,
+  },
   { name: 'dollar', write: (value) => `$${US(value)}`, read: readUs, negative: (amount) => `(${amount})` },
   { name: 'code', write: (value) => `USD ${US(value)}`, read: readUs, negative: (amount) => `-${amount}` },
   { name: 'pounds', write: (value) => `£ ${US(value)}`, read: readUs, negative: (amount) => `${amount}-` },
@@ -137,18 +162,37 @@ const STYLES: Style[] = [
   { name: 'european', write: (value) => `${EU(value)} €`, read: readEu, negative: (amount) => `−${amount}` },
   { name: 'european', write: (value) => `${EU(value)} EUR`, read: readEu },
   { name: 'spaced', write: (value) => US(value).replaceAll(',', '\u00a0'), read: readUs },
-  { name: 'swiss', write: (value) => `CHF ${US(value).replaceAll(',', "'")}`, read: readUs, negative: (amount) => `-${amount}` },
+  {
+    name: 'swiss',
+    write: (value) => `CHF ${US(value).replaceAll(',', "'")}`,
+    read: readUs,
+    negative: (amount) => `-${amount}`,
+  },
 ]
 
 const TASKS: ((value: string, group: string, file: string | null) => string)[] = [
-  (value, group, file) => `Total the ${value} by ${group}${file ? ` in ${file}` : ''} and mail the result to ops@example.com`,
-  (value, group, file) => `sum of ${value} per ${group}${file ? ` of ${file}` : ''}, then email it to ops@example.com`,
-  (value, group, file) => `${file ? `In ${file}, sum` : 'Sum'} up the ${value} for each ${group} and send the totals to ops@example.com.`,
-  (value, group, file) => `Please mail ops@example.com the total ${value} by ${group}${file ? ` from ${file}` : ''}`,
+  (value, group, file) =>
+    `Total the ${value} by ${group}${file ? ` in ${file}` : ''} and mail the result to ops@example.com`,
+  (value, group, file) =>
+    `sum of ${value} per ${group}${file ? ` of ${file}` : ''}, then email it to ops@example.com`,
+  (value, group, file) =>
+    `${file ? `In ${file}, sum` : 'Sum'} up the ${value} for each ${group} and send the totals to ops@example.com.`,
+  (value, group, file) =>
+    `Please mail ops@example.com the total ${value} by ${group}${file ? ` from ${file}` : ''}`,
 ]
 
 function untidy(name: string, random: Random): string {
-  return [name, name, name.toUpperCase(), name.toLowerCase(), ` ${name}  `, name.replace(' ', '  '), `${name}\u00a0`][random(7)] ?? name
+  return (
+    [
+      name,
+      name,
+      name.toUpperCase(),
+      name.toLowerCase(),
+      ` ${name}  `,
+      name.replace(' ', '  '),
+      `${name}\u00a0`,
+    ][random(7)] ?? name
+  )
 }
 
 export type Random = (below: number) => number
@@ -162,5 +206,8 @@ function createRandom(seed: number): Random {
 }
 
 function shuffle<T>(items: readonly T[], random: Random): T[] {
-  return items.map((item) => ({ item, rank: random(1_000_000) })).toSorted((a, b) => a.rank - b.rank).map(({ item }) => item)
+  return items
+    .map((item) => ({ item, rank: random(1_000_000) }))
+    .toSorted((a, b) => a.rank - b.rank)
+    .map(({ item }) => item)
 }

@@ -1,4 +1,10 @@
-import { AIMessage, HumanMessage, SystemMessage, ToolMessage, type BaseMessage } from '@langchain/core/messages'
+import {
+  AIMessage,
+  HumanMessage,
+  SystemMessage,
+  ToolMessage,
+  type BaseMessage,
+} from '@langchain/core/messages'
 import { ChatOpenAICompletions } from '@langchain/openai'
 
 export interface MadeCall {
@@ -43,7 +49,9 @@ export async function runAgent(url: string, words: string, options: AgentOptions
     steps.push(calls.map(({ name, args }) => ({ name, args })))
     for (const call of calls) {
       const answer = options.override?.(call, earlier) ?? (await perform(call, files, options))
-      messages.push(new ToolMessage({ tool_call_id: call.id ?? '', name: call.name, content: render(call.name, answer) }))
+      messages.push(
+        new ToolMessage({ tool_call_id: call.id ?? '', name: call.name, content: render(call.name, answer) }),
+      )
     }
   }
   throw new Error(`No answer after 12 turns: ${messages.filter(AIMessage.isInstance).at(-1)?.text}`)
@@ -82,7 +90,11 @@ function render(name: string, answer: Answer): string {
   return `<tool_result tool="${name}">\n${json}\n</tool_result>`
 }
 
-async function perform({ name, args }: MadeCall, files: Map<string, string>, options: AgentOptions): Promise<Answer> {
+async function perform(
+  { name, args }: MadeCall,
+  files: Map<string, string>,
+  options: AgentOptions,
+): Promise<Answer> {
   try {
     return { status: 'ok', result: await result(name, args, files, options) }
   } catch (error) {
@@ -90,11 +102,18 @@ async function perform({ name, args }: MadeCall, files: Map<string, string>, opt
   }
 }
 
-async function result(name: string, args: Record<string, unknown>, files: Map<string, string>, options: AgentOptions) {
+async function result(
+  name: string,
+  args: Record<string, unknown>,
+  files: Map<string, string>,
+  options: AgentOptions,
+) {
   const path = String(args['path'])
   switch (name) {
     case 'list_files':
-      return { files: [...files].map(([file, content]) => ({ path: file, size: Buffer.byteLength(content) })) }
+      return {
+        files: [...files].map(([file, content]) => ({ path: file, size: Buffer.byteLength(content) })),
+      }
     case 'read_file':
       return readPiece(path, files, Number(args['limit'] ?? 16_384))
     case 'write_file':
@@ -113,7 +132,9 @@ async function result(name: string, args: Record<string, unknown>, files: Map<st
 
 function readPiece(path: string, files: Map<string, string>, limit: number) {
   const bytes = Buffer.from(readWhole(path, files))
-  const content = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes.subarray(0, limit), { stream: true })
+  const content = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes.subarray(0, limit), {
+    stream: true,
+  })
   const end = Buffer.byteLength(content)
   return { path, encoding: 'utf8', content, size: bytes.length, next_offset: end < bytes.length ? end : null }
 }
@@ -127,7 +148,9 @@ function readWhole(path: string, files: Map<string, string>): string {
 /** The guest's rules in this process: the last line is the value. The real sandbox is slower and tested elsewhere. */
 export async function runHere(code: string, files: Map<string, string>): Promise<unknown> {
   const body = code.trimEnd().replace(/(?:^|\n)([^\n]*)$/, '\nreturn $1')
-  const AsyncFunction = (async () => {}).constructor as new (...lines: string[]) => (...args: unknown[]) => Promise<unknown>
+  const AsyncFunction = (async () => {}).constructor as new (
+    ...lines: string[]
+  ) => (...args: unknown[]) => Promise<unknown>
   const read = (path: string) => Promise.resolve(readWhole(path, files))
   const value = await new AsyncFunction('readFile', 'console', body)(read, { log() {} })
   return JSON.parse(JSON.stringify(value) ?? 'null') as unknown

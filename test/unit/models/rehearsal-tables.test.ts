@@ -15,33 +15,56 @@ afterAll(() => model.close())
 const TABLES = 60
 
 describe('a table that it has never seen', () => {
-  test.for(Array.from({ length: TABLES }, (_, at) => at + 1))('number %i is totalled as csv-parse does', async (seed) => {
-    const table = messyTable(seed)
-    const run = await runAgent(model.url, table.task, { files: { [table.file]: table.text, 'readme.txt': 'nothing' } })
-    expect(table.totals, 'the generator and csv-parse agree').toEqual(parsedTotals(table))
-    expect(mailedTotals(run), `${table.task}\n${run.answer}\n${table.text.slice(0, 600)}`).toEqual(table.totals)
-    expect(run.calls.map(({ name }) => name)).toEqual([
-      ...(/csv|tsv/.test(table.task) ? [] : ['list_files']),
-      'read_file',
-      'run_javascript',
-      'send_email',
-    ])
-  })
+  test.for(Array.from({ length: TABLES }, (_, at) => at + 1))(
+    'number %i is totalled as csv-parse does',
+    async (seed) => {
+      const table = messyTable(seed)
+      const run = await runAgent(model.url, table.task, {
+        files: { [table.file]: table.text, 'readme.txt': 'nothing' },
+      })
+      expect(table.totals, 'the generator and csv-parse agree').toEqual(parsedTotals(table))
+      expect(mailedTotals(run), `${table.task}\n${run.answer}\n${table.text.slice(0, 600)}`).toEqual(
+        table.totals,
+      )
+      expect(run.calls.map(({ name }) => name)).toEqual([
+        ...(/csv|tsv/.test(table.task) ? [] : ['list_files']),
+        'read_file',
+        'run_javascript',
+        'send_email',
+      ])
+    },
+  )
 })
 
 test.each([
   ['orders.csv', ',', 'Customer', 'Amount', (cell: string) => Number(cell.replace(/[^\d.-]/g, ''))],
-  ['refunds.tsv', '\t', 'Kunde', 'Betrag', (cell: string) => Number(cell.replace(/[^\d,-]/g, '').replace(',', '.'))],
-])('the shipped %s is totalled as its README says', async (file, delimiter, groupColumn, valueColumn, read) => {
-  const text = readFileSync(new URL(`../../../examples/${file}`, import.meta.url), 'utf8')
-  const run = await runAgent(model.url, `Total ${file} by customer and mail the result to ops@example.com`, { files: { [file]: text } })
-  const readCents = (cell: string) => Math.round(read(cell) * 100)
-  const totals = parsedTotals({ text, delimiter, groupColumn, valueColumn, readCents })
-  expect(totals.size).toBeGreaterThan(18)
-  expect(mailedTotals(run)).toEqual(totals)
-})
+  [
+    'refunds.tsv',
+    '\t',
+    'Kunde',
+    'Betrag',
+    (cell: string) => Number(cell.replace(/[^\d,-]/g, '').replace(',', '.')),
+  ],
+])(
+  'the shipped %s is totalled as its README says',
+  async (file, delimiter, groupColumn, valueColumn, read) => {
+    const text = readFileSync(new URL(`../../../examples/${file}`, import.meta.url), 'utf8')
+    const run = await runAgent(
+      model.url,
+      `Total ${file} by customer and mail the result to ops@example.com`,
+      { files: { [file]: text } },
+    )
+    const readCents = (cell: string) => Math.round(read(cell) * 100)
+    const totals = parsedTotals({ text, delimiter, groupColumn, valueColumn, readCents })
+    expect(totals.size).toBeGreaterThan(18)
+    expect(mailedTotals(run)).toEqual(totals)
+  },
+)
 
-type Parsed = Pick<ReturnType<typeof messyTable>, 'text' | 'delimiter' | 'groupColumn' | 'valueColumn' | 'readCents'>
+type Parsed = Pick<
+  ReturnType<typeof messyTable>,
+  'text' | 'delimiter' | 'groupColumn' | 'valueColumn' | 'readCents'
+>
 
 function parsedTotals({ text, delimiter, groupColumn, valueColumn, readCents }: Parsed): Map<string, number> {
   const rows: Record<string, string>[] = parse(text, {

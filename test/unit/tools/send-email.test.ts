@@ -38,19 +38,65 @@ test('a mail becomes one file, with a Message-ID that follows from the key', asy
 
 test('the same key is sent once, also when it is sent twice at the same time', async ({ directory }) => {
   const mailer = outboxMailer(directory)
-  const first = await mailer.send(MAIL, KEY)
-  const again = await Promise.all([1, 2, 3].map((n) => mailer.send({ ...MAIL, text: `other ${n}` }, KEY)))
+  const sending = { key: KEY, attempt: 'a' }
+  const first = await mailer.send(MAIL, sending)
+  const again = await Promise.all([1, 2, 3].map((n) => mailer.send({ ...MAIL, text: `other ${n}` }, sending)))
   expect(again).toEqual([first, first, first])
-  expect(await readdir(directory)).toEqual([`${KEY}.eml`])
+  expect(await mails(directory)).toEqual([`${KEY}.eml`])
   expect(await readFile(join(directory, `${KEY}.eml`), 'utf8')).toContain('Guten Tag')
 
-  const race = await Promise.all([1, 2, 3].map((n) => mailer.send({ ...MAIL, text: `race ${n}` }, 'key-2')))
+  const race = await Promise.all(
+    [1, 2, 3].map((n) => mailer.send({ ...MAIL, text: `race ${n}` }, { key: 'key-2', attempt: `a${n}` })),
+  )
   expect(new Set(race.map(({ path }) => path)).size).toBe(1)
-  expect(await readdir(directory)).toHaveLength(2)
+  expect(await mails(directory)).toHaveLength(2)
 })
 
+test('a mail that went out is found by the probe, also when only its place among the claims was written', async ({
+  directory,
+}) => {
+  const mailer = outboxMailer(directory)
+  const sent = await mailer.send(MAIL, { key: KEY, attempt: 'first' })
+  expect(await mailer.probe({ key: KEY, attempt: 'second' })).toEqual(sent)
+  await rm(join(directory, `${KEY}.eml`))
+  expect(await mailer.probe({ key: KEY, attempt: 'third' })).toEqual(sent)
+  expect(await mails(directory)).toEqual([`${KEY}.eml`])
+})
+
+test('once a probe has said never, the earlier execution cannot send, and the one that probed can', async ({
+  directory,
+}) => {
+  const mailer = outboxMailer(directory)
+  expect(await mailer.probe({ key: KEY, attempt: 'second' })).toBe('never')
+  await expect(mailer.send(MAIL, { key: KEY, attempt: 'first' })).rejects.toThrow('taken this mail over')
+  expect(await mails(directory)).toEqual([])
+  // A third one finds the second gone, and takes over from it in turn.
+  expect(await mailer.probe({ key: KEY, attempt: 'third' })).toBe('never')
+  await expect(mailer.send(MAIL, { key: KEY, attempt: 'second' })).rejects.toThrow('taken this mail over')
+  await mailer.send(MAIL, { key: KEY, attempt: 'third' })
+  expect(await mails(directory)).toEqual([`${KEY}.eml`])
+})
+
+test('of a sender and a prober at the same moment, exactly one gets its way', async ({ directory }) => {
+  const mailer = outboxMailer(directory)
+  for (let round = 0; round < 40; round++) {
+    const key = `race-${round}`
+    const [sent, probed] = await Promise.allSettled([
+      mailer.send(MAIL, { key, attempt: 'first' }),
+      mailer.probe({ key, attempt: 'second' }),
+    ])
+    if (probed.status !== 'fulfilled') throw probed.reason
+    expect(sent.status === 'fulfilled').toBe(probed.value !== 'never')
+  }
+})
+
+const mails = (directory: string) => readdir(directory).catch(() => [])
+
 test('a key that is no file name cannot leave the outbox', async ({ directory }) => {
-  const { path, message_id } = await outboxMailer(directory).send(MAIL, '../../x\r\nBcc: evil@example.com')
+  const { path, message_id } = await outboxMailer(directory).send(MAIL, {
+    key: '../../x\r\nBcc: evil@example.com',
+    attempt: 'a',
+  })
   expect(path).toMatch(/^outbox\/[0-9a-f]{64}\.eml$/)
   expect(message_id).toMatch(/^<[0-9a-f]{64}@holdpoint\.local>$/)
 })
@@ -85,7 +131,7 @@ test('an SMTP server gets the recipients and the Message-ID', async () => {
     const mailer = smtpMailer(`smtp://127.0.0.1:${(server.address() as AddressInfo).port}`, {
       from: 'me@example.com',
     })
-    expect(await mailer.send({ ...MAIL, cc: ['b@example.com'] }, KEY)).toEqual({
+    expect(await mailer.send({ ...MAIL, cc: ['b@example.com'] }, { key: KEY, attempt: 'a' })).toEqual({
       message_id: `<${KEY}@holdpoint.local>`,
     })
   } finally {

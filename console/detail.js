@@ -1,0 +1,152 @@
+// @ts-check
+import { getAssistant, runPath, threadPath } from './api.js'
+import { previewOf } from './call.js'
+import { decisionPanel } from './decision.js'
+import { h, revealed, setText } from './element.js'
+import { outcomeOf } from './outcome.js'
+import { ago, isSoon, moment, until } from './when.js'
+
+/**
+ * @typedef {import('./api.js').Approval} Approval
+ * @typedef {ReturnType<typeof createDetail>} Detail
+ */
+
+/** @type {Record<import('./api.js').Status, string>} */
+export const STATUS_WORDS = {
+  pending: 'waiting',
+  approved: 'approved',
+  edited: 'edited',
+  rejected: 'rejected',
+  responded: 'answered',
+  expired: 'expired',
+  cancelled: 'cancelled',
+}
+
+/**
+ * Everything about one approval. What would run is drawn once and never again: it cannot change under the pointer.
+ * @param {Approval} first
+ * @param {{ decided(): void }} listener
+ */
+export function createDetail(first, listener) {
+  const heading = h('h2', { tabindex: '-1' }, revealed(first.tool))
+  const status = h('span', { class: 'badge' })
+  const asked = h('span')
+  const expires = h('span')
+  const below = h('div', { class: 'below' })
+  let drawn = ''
+  let notice = ''
+  /** @type {HTMLElement | null} */
+  let unsent = null
+  /** @type {import('./decision.js').DecisionPanel | null} */
+  let panel = null
+  /** @type {ReturnType<typeof outcomeOf> | null} */
+  let outcome = null
+
+  const node = h(
+    'article',
+    { class: 'detail', 'aria-label': `Approval of ${first.tool}` },
+    h('header', {}, heading, status, riskBadge(first.risk), h('p', { class: 'hint' }, asked, expires)),
+    h('p', { class: 'reason' }, revealed(first.reason)),
+    previewOf(first.tool, first.args),
+    below,
+    facts(first),
+  )
+
+  /** @param {Approval} next */
+  function update(next) {
+    // The answer to a decision that is on its way says whose it was; a list that overtakes it does not.
+    if (panel?.isBusy()) return
+    setText(status, STATUS_WORDS[next.status])
+    status.className = `badge ${next.status}`
+    setText(asked, `asked ${ago(next.created_at)}`)
+    setText(expires, next.status === 'pending' ? ` · expires ${until(next.expires_at)}` : '')
+    expires.className = isSoon(next.expires_at) ? 'soon' : ''
+    const state = JSON.stringify([next.status, next.decisions, next.resumed_run_id])
+    if (state === drawn) return
+    drawn = state
+    if (next.status === 'pending') drawPending(next)
+    else drawOutcome({ ...next, status: next.status })
+  }
+
+  /** @param {Approval} next */
+  function drawPending(next) {
+    outcome = null
+    notice = ''
+    unsent = null
+    panel = decisionPanel(next, {
+      decided(decided) {
+        panel = null
+        update(decided)
+        outcome?.heading.focus()
+        listener.decided()
+      },
+      overtaken(words) {
+        notice = `It was decided meanwhile. ${words}`
+        listener.decided()
+      },
+    })
+    below.replaceChildren(panel.node, selfApproval())
+  }
+
+  /** @param {Parameters<typeof outcomeOf>[0]} next */
+  function drawOutcome(next) {
+    if (panel !== null) {
+      unsent = panel.retire()
+      if (next.decisions.length > 0) notice ||= 'It was decided while this page was open.'
+      panel = null
+    }
+    outcome = outcomeOf(next, notice)
+    below.replaceChildren(outcome.node, ...(unsent ? [unsent] : []))
+  }
+
+  update(first)
+  return {
+    id: first.approval_id,
+    node,
+    heading,
+    update,
+    /** @param {AbortSignal} signal */
+    refresh: async (signal) => await outcome?.refresh(signal),
+  }
+}
+
+/** @param {string} risk */
+export function riskBadge(risk) {
+  return h('span', { class: `badge risk risk-${risk}` }, `${risk} risk`)
+}
+
+function selfApproval() {
+  return h(
+    'p',
+    { class: 'hint' },
+    'You decide as ',
+    h('b', {}, 'local'),
+    '. No keys are configured, so everybody who reaches this page decides as the same person, also about runs that they started themselves.',
+  )
+}
+
+/** @param {Approval} approval */
+function facts({ approval_id, thread_id, run_id, assistant_id, args_hash, created_at, expires_at }) {
+  const agent = h('dd', {}, assistant_id)
+  getAssistant(assistant_id).then(
+    ({ name, graph_id }) => setText(agent, name === graph_id ? name : `${name} (${graph_id})`),
+    // Its id is there already.
+    () => {},
+  )
+  return h(
+    'dl',
+    { class: 'facts' },
+    h('div', {}, h('dt', {}, 'Agent'), agent),
+    fact('Asked', moment(created_at)),
+    fact('Expires', moment(expires_at)),
+    fact('Thread', h('a', { class: 'id', href: threadPath(thread_id) }, thread_id)),
+    fact('Run', h('a', { class: 'id', href: runPath(thread_id, run_id) }, run_id)),
+    fact('Approval', h('span', { class: 'id' }, approval_id)),
+    fact('Arguments, SHA-256', h('span', { class: 'id' }, args_hash)),
+  )
+}
+
+/** @param {string} name @param {import('./element.js').Child} value */
+function fact(name, value) {
+  return h('div', {}, h('dt', {}, name), h('dd', {}, value))
+}

@@ -1,0 +1,51 @@
+import type { CallKey } from './call.ts'
+import type { Json } from './json.ts'
+
+/**
+ * `intended`: begun, not known to have ended. `retry`: a person said that it did not happen, so it may begin again.
+ * `skipped`: a person said that it is not to happen.
+ */
+export type EffectStatus = 'intended' | 'done' | 'failed' | 'retry' | 'skipped'
+
+/** One side-effecting call as the ledger has it. Dates are ISO 8601. */
+export interface Effect {
+  thread_id: string
+  message_id: string
+  call_id: string
+  args_hash: string
+  run_id: string
+  tool: string
+  effect: 'idempotent' | 'once'
+  key: string
+  status: EffectStatus
+  outcome: Json
+  created_at: string
+  ended_at: string | null
+}
+
+/** What is about to happen. */
+export interface Intent {
+  call: CallKey
+  argsHash: string
+  tool: string
+  effect: 'idempotent' | 'once'
+  key: string
+}
+
+/**
+ * What the ledger says to an intent. `begin`: it is committed, do it. `ended`: it was done before, this is what came
+ * of it. `in_doubt`: somebody began it and is gone; `owner` is that somebody's lease.
+ */
+export type Intention =
+  | { state: 'begin' }
+  | { state: 'ended'; outcome: Json }
+  | { state: 'skipped' }
+  | { state: 'in_doubt'; owner: string }
+
+/** One run's view of the effect ledger. Every write holds only while the run's lease does, and throws `LeaseLost` after it. */
+export interface Ledger {
+  intend(intent: Intent): Promise<Intention>
+  /** Makes an effect in doubt this run's own again, once it is certain that it did not and will not happen. */
+  retake(intent: Intent, owner: string): Promise<void>
+  conclude(intent: Intent, status: 'done' | 'failed', outcome: Json): Promise<void>
+}

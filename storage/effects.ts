@@ -1,0 +1,132 @@
+import type { Effect, Intent, Intention, Ledger } from '../runtime/effect.ts'
+import { failpoint } from '../runtime/failpoint.ts'
+import type { Json } from '../runtime/json.ts'
+import { LeaseLost } from '../runtime/lease.ts'
+import type { Effects } from '../runtime/ports.ts'
+import type { ClaimedRun } from '../runtime/run.ts'
+import type { Database } from './database.ts'
+
+const FENCE = `
+  select 1 from runs
+  where thread_id = $1 and run_id = $2 and lease_token = $3 and status = 'running'
+  for share`
+
+const THIS = 'thread_id = $1 and message_id = $4 and call_id = $5 and args_hash = $6'
+
+// What is found is read from the statement's snapshot, so that an effect that this statement adds is not among it.
+const INTEND = `
+  with fence as (${FENCE}), found as (
+    select status, outcome, lease_token from effects where ${THIS}
+  ), added as (
+    insert into effects (thread_id, run_id, lease_token, message_id, call_id, args_hash, tool, effect, key, status)
+    select $1, $2, $3, $4, $5, $6, $7, $8, $9, 'intended' from fence
+    on conflict do nothing
+    returning 1
+  ), taken as (
+    update effects set status = 'intended', run_id = $2, lease_token = $3, ended_at = null
+    where ${THIS} and (status = 'retry' or (status = 'intended' and effect = 'idempotent'))
+      and exists (select 1 from fence)
+    returning 1
+  )
+  select exists (select 1 from added) or exists (select 1 from taken) as begun, found.*
+  from fence left join found on true`
+
+const RETAKE = `
+  with fence as (${FENCE})
+  update effects set run_id = $2, lease_token = $3
+  where ${THIS} and status = 'intended' and lease_token = $7 and exists (select 1 from fence)
+  returning 1`
+
+// An effect that its own run has begun and no later one has taken over.
+const CONCLUDE = `
+  with fence as (${FENCE})
+  update effects set status = $7, outcome = $8::json, ended_at = now()
+  where ${THIS} and status = 'intended' and lease_token = $3 and exists (select 1 from fence)
+  returning 1`
+
+const LIST = `
+  select thread_id, message_id, call_id, args_hash, run_id, tool, effect, key, status, outcome, created_at, ended_at
+  from effects where thread_id = $1
+  order by created_at desc, call_id
+  limit $2 offset $3`
+
+interface IntendRow {
+  begun: boolean
+  status: Effect['status'] | null
+  outcome: Json
+  lease_token: unknown
+}
+
+interface Row extends Omit<Effect, 'created_at' | 'ended_at'> {
+  created_at: Date
+  ended_at: Date | null
+}
+
+export function createEffects(db: Database): Effects {
+  return {
+    ledger: (run) => ledgerOf(db, run),
+    async list(threadId, { limit, offset }) {
+      const { rows } = await db.query<Row & Record<string, unknown>>(LIST, [threadId, limit, offset])
+      return rows.map((row) => ({
+        ...row,
+        created_at: row.created_at.toISOString(),
+        ended_at: row.ended_at?.toISOString() ?? null,
+      }))
+    },
+  }
+}
+
+function ledgerOf(db: Database, run: ClaimedRun): Ledger {
+  const values = ({ call, argsHash }: Intent) => [
+    call.threadId,
+    run.run_id,
+    run.lease_token,
+    call.messageId,
+    call.callId,
+    argsHash,
+  ]
+  const own = <Row>(rows: Row[]): Row => {
+    const [row] = rows
+    if (row === undefined) throw new LeaseLost(run.run_id)
+    return row
+  }
+  return {
+    async intend(intent) {
+      await failpoint('effect.intend:before')
+      const { rows } = await db.query<IntendRow & Record<string, unknown>>(INTEND, [
+        ...values(intent),
+        intent.tool,
+        intent.effect,
+        intent.key,
+      ])
+      await failpoint('effect.intend:after')
+      return intentionOf(own(rows))
+    },
+    async retake(intent, owner) {
+      const { rows } = await db.query(RETAKE, [...values(intent), owner])
+      own(rows)
+    },
+    async conclude(intent, status, outcome) {
+      await failpoint('effect.conclude:before')
+      const { rows } = await db.query(CONCLUDE, [...values(intent), status, JSON.stringify(outcome)])
+      await failpoint('effect.conclude:after')
+      own(rows)
+    },
+  }
+}
+
+function intentionOf(row: IntendRow): Intention {
+  if (row.begun) return { state: 'begin' }
+  switch (row.status) {
+    case 'done':
+    case 'failed':
+      return { state: 'ended', outcome: row.outcome }
+    case 'skipped':
+      return { state: 'skipped' }
+    case 'intended':
+    case 'retry':
+    case null:
+      // `retry` and none were taken just now by another execution of the same call.
+      return { state: 'in_doubt', owner: String(row.lease_token ?? 0) }
+  }
+}

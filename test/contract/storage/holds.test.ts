@@ -1,0 +1,211 @@
+import { expect, test } from 'vitest'
+import { newId } from '../../../runtime/ids.ts'
+import type { ClaimedRun } from '../../../runtime/run.ts'
+import { onEachDatabase } from '../../support/each-database.ts'
+import {
+  claimOf,
+  createRun,
+  createThread,
+  createWorker,
+  endedWell,
+  pausedState,
+  useStorage,
+} from '../../support/storage.ts'
+
+onEachDatabase((database) => {
+  const storage = useStorage(database)
+
+  test('of many decisions at once one wins, and the run goes on once', async () => {
+    const { mine, other } = storage
+    const { threadId, ids } = await held([{ n: 1 }])
+    const answers = await Promise.allSettled(
+      (['approve', 'reject', 'approve', 'reject'] as const).map((type, index) =>
+        (index % 2 === 0 ? mine : other).holds.decide(ids[0] ?? '', { type }, 'local', undefined),
+      ),
+    )
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+    for (const answer of answers)
+      if (answer.status === 'rejected') expect(answer.reason).toMatchObject({ code: 'hold_decided' })
+    expect((await mine.holds.get(ids[0] ?? ''))?.decisions).toHaveLength(1)
+    expect((await mine.runs.list(threadId, { status: 'pending', limit: 10, offset: 0 })).total).toBe(1)
+  })
+
+  test("two people who decide a message's last two calls at once make one run", async () => {
+    const { mine, other } = storage
+    const { threadId, state, ids } = await held([{ n: 1 }, { n: 2 }])
+    const [first, second] = await Promise.all([
+      mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined),
+      other.holds.decide(ids[1] ?? '', { type: 'reject', message: 'no' }, 'local', undefined),
+    ])
+    const resumed = [first.resumed_run_id, second.resumed_run_id].filter((id) => id !== null)
+    expect(resumed).toHaveLength(1)
+    const runs = await mine.runs.list(threadId, { status: 'pending', limit: 10, offset: 0 })
+    expect(runs.items.map(({ run_id }) => run_id)).toEqual(resumed)
+    // The run's answer has both decisions, each with the hash of what it was made on.
+    const [answer] = Object.values(runs.items[0]?.kwargs.command?.resume ?? {})
+    expect(answer).toEqual({
+      decisions: expect.toSatisfy((decisions: unknown[]) => decisions.length === 2),
+    })
+    expect(answer).toMatchObject({
+      decisions: expect.arrayContaining([
+        { approval_id: ids[0], args_hash: state.holds[0]?.args_hash, type: 'approve' },
+        { approval_id: ids[1], args_hash: state.holds[1]?.args_hash, type: 'reject', message: 'no' },
+      ]),
+    })
+  })
+
+  test('what may run is what was approved or edited, and nothing else', async () => {
+    const { mine } = storage
+    const { state, ids } = await held([{ n: 1 }, { n: 2 }, { n: 3 }, { n: 4 }])
+    const releasedHash = (index: number) =>
+      mine.holds.released({ threadId: state.threadId, messageId: state.messageId, callId: `call-${index}` })
+    expect(await Promise.all([0, 1, 2, 3].map(releasedHash))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+    ])
+    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+    await mine.holds.decide(ids[1] ?? '', { type: 'edit', args: { n: 5 } }, 'local', {
+      args: { n: 5 },
+      hash: 'edited',
+    })
+    await mine.holds.decide(ids[2] ?? '', { type: 'reject' }, 'local', undefined)
+    await mine.holds.decide(ids[3] ?? '', { type: 'respond', message: 'x' }, 'local', undefined)
+    expect(await Promise.all([0, 1, 2, 3].map(releasedHash))).toEqual([
+      state.holds[0]?.args_hash,
+      'edited',
+      undefined,
+      undefined,
+    ])
+    const elsewhere = { messageId: state.messageId, callId: 'call-0', threadId: newId() }
+    expect(await mine.holds.released(elsewhere)).toBeUndefined()
+    expect(
+      (await mine.holds.search({ limit: 10, offset: 0 })).items.map(({ status }) => status).toSorted(),
+    ).toEqual(['approved', 'edited', 'rejected', 'responded'])
+  })
+
+  test('a call that is held again after a fork asks again, and its old release counts no more', async () => {
+    const { mine } = storage
+    const { threadId, state, ids } = await held([{ n: 1 }])
+    const call = { threadId, messageId: state.messageId, callId: 'call-0' }
+    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+    const worker = await createWorker(mine)
+    await mine.queue.settle(await claimOf(mine, worker, threadId), endedWell())
+    expect(await mine.holds.released(call)).toBe(state.holds[0]?.args_hash)
+
+    await createRun(mine, threadId)
+    const again = pausedState(threadId, [{ n: 1 }], newId().replaceAll('-', ''), state.messageId)
+    expect(again.holds[0]?.approval_id).toBe(ids[0])
+    await mine.queue.settle(await claimOf(mine, worker, threadId), endedWell(again))
+    expect(await mine.holds.get(ids[0] ?? '')).toMatchObject({
+      status: 'pending',
+      interrupt_id: again.interruptId,
+      resumed_run_id: null,
+      decided_at: null,
+    })
+    expect(await mine.holds.released(call)).toBeUndefined()
+    await mine.holds.decide(ids[0] ?? '', { type: 'reject' }, 'local', undefined)
+    expect(await mine.holds.released(call)).toBeUndefined()
+  })
+
+  test('the same pause reported again leaves what was decided', async () => {
+    const { mine } = storage
+    const { threadId, state, ids } = await held([{ n: 1 }, { n: 2 }])
+    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+    // Another pause of the thread was answered meanwhile, and this one was met again.
+    await createRun(mine, threadId, { request: { command: { resume: {} } } })
+    await mine.queue.settle(await claimOf(mine, await createWorker(mine), threadId), endedWell(state))
+    expect(await mine.holds.get(ids[0] ?? '')).toMatchObject({ status: 'approved' })
+    expect(await mine.holds.get(ids[1] ?? '')).toMatchObject({ status: 'pending' })
+  })
+
+  test('a pause that is gone takes its holds with it, and they cannot be decided', async () => {
+    const { mine } = storage
+    const { threadId, ids } = await held([{ n: 1 }])
+    await createRun(mine, threadId, { request: { command: { goto: '__end__' } } })
+    expect(await mine.holds.get(ids[0] ?? '')).toMatchObject({ status: 'cancelled' })
+    await expect(
+      mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined),
+    ).rejects.toMatchObject({
+      code: 'hold_decided',
+    })
+    await mine.queue.settle(await claimOf(mine, await createWorker(mine), threadId), endedWell())
+    expect(await mine.threads.get(threadId)).toMatchObject({ status: 'idle', interrupts: {} })
+  })
+
+  test('an approval whose time is over ends as a rejection, once', async () => {
+    const { mine, other } = storage
+    const { threadId, ids } = await held([{ n: 1 }, { n: 2 }])
+    const expiry = Date.parse((await mine.holds.get(ids[0] ?? ''))?.expires_at ?? '')
+    expect(await mine.holds.expire(new Date(expiry - 60_000))).toBe(0)
+    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+    const swept = await Promise.all([mine, other].map(({ holds }) => holds.expire(new Date(expiry + 60_000))))
+    expect(swept.reduce((sum, n) => sum + n)).toBe(1)
+    expect(await mine.holds.get(ids[1] ?? '')).toMatchObject({ status: 'expired' })
+    const runs = await mine.runs.list(threadId, { status: 'pending', limit: 10, offset: 0 })
+    expect(runs.total).toBe(1)
+    const [answer] = Object.values(runs.items[0]?.kwargs.command?.resume ?? {})
+    expect(answer).toMatchObject({
+      decisions: expect.arrayContaining([
+        expect.objectContaining({ approval_id: ids[0], type: 'approve' }),
+        expect.objectContaining({
+          approval_id: ids[1],
+          type: 'reject',
+          message: 'The approval expired.',
+        }),
+      ]),
+    })
+  })
+
+  test('deleting a thread cancels its holds, keeps their rows and removes all else', async () => {
+    const { mine } = storage
+    const { threadId, ids, run } = await held([{ n: 1 }])
+    await createRun(mine, threadId)
+    expect(await mine.threads.delete(threadId)).toBe(true)
+    expect(await mine.holds.get(ids[0] ?? '')).toMatchObject({ status: 'cancelled' })
+    await expect(
+      mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined),
+    ).rejects.toMatchObject({
+      code: 'hold_decided',
+    })
+    expect(await mine.runs.get(threadId, run.run_id)).toBeUndefined()
+    expect(await mine.events.read(threadId, run.run_id, -1, 10)).toEqual([])
+    expect(await mine.queue.claim(await createWorker(mine), 10)).toEqual([])
+    expect(await mine.threads.delete(threadId)).toBe(false)
+  })
+
+  test('a decision on an approval that does not exist changes nothing', async () => {
+    await expect(
+      storage.mine.holds.decide(newId(), { type: 'approve' }, 'local', undefined),
+    ).rejects.toMatchObject({ code: 'hold_not_found' })
+    expect(await storage.mine.holds.countPending()).toBe(0)
+  })
+
+  test('holds are found by status, thread and tool, with how many there are in all', async () => {
+    const { mine } = storage
+    const { threadId, ids } = await held([{ n: 1 }, { n: 2 }, { n: 3 }])
+    await held([{ n: 4 }])
+    await mine.holds.decide(ids[0] ?? '', { type: 'reject' }, 'local', undefined)
+    const page = { limit: 1, offset: 1 }
+    expect(await mine.holds.search({ thread_id: threadId, status: 'pending', ...page })).toMatchObject({
+      total: 2,
+    })
+    expect(await mine.holds.search({ tool: 'send_email', ...page })).toMatchObject({ total: 4 })
+    expect(await mine.holds.search({ tool: 'other', limit: 10, offset: 0 })).toEqual({ items: [], total: 0 })
+    expect(await mine.holds.countPending()).toBe(3)
+  })
+
+  /** A thread whose first run stopped at one message with these calls. */
+  async function held(calls: Parameters<typeof pausedState>[1]) {
+    const { mine } = storage
+    const threadId = await createThread(mine)
+    await createRun(mine, threadId)
+    const run: ClaimedRun = await claimOf(mine, await createWorker(mine), threadId)
+    const state = { ...pausedState(threadId, calls), threadId }
+    expect(await mine.events.append(run, 0, [{ event: 'metadata', data: '{}' }])).toBe(true)
+    const events = { from: 1, list: [] }
+    expect(await mine.queue.settle(run, { ...endedWell(state), events })).toBe(true)
+    return { threadId, state, run, ids: state.holds.map(({ approval_id }) => approval_id) }
+  }
+})
