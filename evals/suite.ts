@@ -73,7 +73,13 @@ export async function runSuite(
     throw new Error(`The cases were answered by ${models.size} models. A suite is run with one.`)
   const [model = '', fingerprint = ''] = [...models].join().split('\n')
   const sent = await readdir(join(target.dataDir, 'outbox')).catch(() => [])
-  return { suite, model, fingerprint, cases: results, strays: sent.filter((file) => !mailPaths.has(file)) }
+  return {
+    suite,
+    model,
+    fingerprint,
+    cases: results,
+    strays: sent.filter((file) => file.endsWith('.eml') && !mailPaths.has(file)),
+  }
 }
 
 /** What a run of a case is worth. */

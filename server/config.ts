@@ -36,6 +36,8 @@ const Environment = z.object({
   HOLDPOINT_MODELS: list,
   OPENAI_API_KEY: z.string().optional(),
   OPENAI_BASE_URL: z.url().optional(),
+  HOLDPOINT_TEST_MODE: flag,
+  HOLDPOINT_FAILPOINTS: z.string().default(''),
   SMTP_URL: z
     .string()
     .regex(/^smtps?:\/\//, 'must begin with smtp:// or smtps://')
@@ -58,6 +60,8 @@ export interface Config {
   openaiApiKey: string | undefined
   openaiBaseUrl: string | undefined
   smtpUrl: string | undefined
+  /** Where to fail, for tests; empty but in test mode. */
+  failpoints: string
 }
 
 const DEFAULT_MODEL = 'gpt-5-mini'
@@ -80,6 +84,12 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
       `HOST=${env.HOST} would let others reach this server, which has no authentication. Use 127.0.0.1, or see HOLDPOINT_INSECURE_LISTEN in .env.example.`,
     )
   }
+  if (env.HOLDPOINT_TEST_MODE && !LOOPBACK.has(env.HOST)) {
+    throw new Error('HOLDPOINT_TEST_MODE is for loopback alone. Unset it, or set HOST=127.0.0.1.')
+  }
+  if (env.HOLDPOINT_FAILPOINTS !== '' && !env.HOLDPOINT_TEST_MODE) {
+    throw new Error('HOLDPOINT_FAILPOINTS needs HOLDPOINT_TEST_MODE=1: it makes the server fail on purpose.')
+  }
   const real = env.OPENAI_API_KEY !== undefined || env.OPENAI_BASE_URL !== undefined
   return {
     port: env.PORT,
@@ -95,5 +105,6 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     openaiApiKey: env.OPENAI_API_KEY,
     openaiBaseUrl: env.OPENAI_BASE_URL,
     smtpUrl: env.SMTP_URL,
+    failpoints: env.HOLDPOINT_FAILPOINTS,
   }
 }

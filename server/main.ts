@@ -4,6 +4,7 @@ import { serve, type ServerType } from '@hono/node-server'
 import { chatModel } from '../models/chat.ts'
 import { createGateway, MODEL } from '../models/gateway.ts'
 import { startRehearsal } from '../models/rehearsal.ts'
+import { armFailpoints } from '../runtime/failpoint.ts'
 import type { Clock, Log } from '../runtime/ports.ts'
 import { Services } from '../runtime/services.ts'
 import { startSweeper } from '../runtime/sweeper.ts'
@@ -42,6 +43,7 @@ export interface ServerOptions {
 
 /** Opens everything, in order; what is open is closed again, in the other order, when something fails or at the end. */
 export async function startServer(config: Config, { log, clock, greet }: ServerOptions): Promise<Server> {
+  armFailpoints(config.failpoints)
   const closers: (() => Promise<void> | void)[] = []
   const close = async () => {
     for (const closer of closers.splice(0).reverse()) await closer()
