@@ -10,6 +10,8 @@ import { moment } from './when.js'
 /** @typedef {import('./api.js').Approval} Approval */
 
 const POLL_MS = 2_500
+/** While the run that a decision let go on has not ended. */
+const FOLLOW_MS = 700
 /** In a tab that nobody looks at, for the number in its title. */
 const HIDDEN_POLL_MS = 30_000
 const PAGE = 50
@@ -60,7 +62,12 @@ async function refresh() {
     offline.hidden = false
   }
   if (signal.aborted) return
-  timer = window.setTimeout(refresh, document.visibilityState === 'visible' ? POLL_MS : HIDDEN_POLL_MS)
+  timer = window.setTimeout(refresh, pause())
+}
+
+function pause() {
+  if (document.visibilityState !== 'visible') return HIDDEN_POLL_MS
+  return detail?.isFollowing() ? FOLLOW_MS : POLL_MS
 }
 
 /** @param {Approval[]} items @param {number} total */

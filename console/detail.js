@@ -107,6 +107,7 @@ export function createDetail(first, listener) {
     update,
     /** @param {AbortSignal} signal */
     refresh: async (signal) => await outcome?.refresh(signal),
+    isFollowing: () => outcome?.isFollowing() ?? false,
   }
 }
 

@@ -45,7 +45,7 @@ export function outcomeOf(approval, notice) {
     decision?.message ? h('pre', { class: 'message', dir: 'auto' }, revealed(decision.message)) : null,
     followUp,
   )
-  return { node, heading, refresh: followed(approval, followUp) }
+  return { node, heading, ...follow(approval, followUp) }
 }
 
 const ENDED = ['success', 'error', 'timeout', 'interrupted']
@@ -65,11 +65,11 @@ const RUN = {
  * @param {Approval} approval
  * @param {HTMLElement} place
  */
-function followed(approval, place) {
+function follow(approval, place) {
   let settled = approval.status === 'cancelled'
   let shown = ''
   /** @param {AbortSignal} signal */
-  return async (signal) => {
+  async function refresh(signal) {
     if (settled) return
     const [run, waiting] = await Promise.all([
       approval.resumed_run_id === null ? null : getRun(approval.thread_id, approval.resumed_run_id, signal),
@@ -88,6 +88,7 @@ function followed(approval, place) {
       ...[run && runLine(approval, run), waitingList(others, run !== null)].filter((one) => one !== null),
     )
   }
+  return { refresh, isFollowing: () => !settled && approval.resumed_run_id !== null }
 }
 
 /** @param {Approval} approval @param {import('./api.js').Run} run */

@@ -23,6 +23,9 @@ export const Baseline = z.strictObject({
 })
 export type Baseline = z.infer<typeof Baseline>
 
+/** Where the rehearsal model's is kept. */
+export const BASELINE = new URL('baselines/rehearsal.json', import.meta.url)
+
 /** From here on a score counts as changed (requirements EV-08). */
 const NOTABLE = 0.05
 

@@ -56,11 +56,17 @@ export async function drive(one: EvalCase, target: Target): Promise<Observation 
     written: Object.fromEntries(
       await Promise.all(paths.map(async (path) => [path, await files.get(path)] as const)),
     ),
-    answer: String(values.messages?.at(-1)?.content ?? ''),
+    answer: textOf(values.messages?.at(-1)?.content),
     endReason: values.end_reason ?? 'none',
     status: run?.status ?? 'none',
     ms: Math.round(performance.now() - started),
   }
+}
+
+/** A message's content is a text, or parts of which some are. */
+function textOf(content: unknown): string {
+  if (!Array.isArray(content)) return typeof content === 'string' ? content : ''
+  return content.map((part: { text?: string }) => part.text ?? '').join('')
 }
 
 async function follow(stream: AsyncIterable<{ event: string; data: unknown }>, transcript: Transcript) {

@@ -1,13 +1,11 @@
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { startTestServer } from '../test/support/server.ts'
-import { compare, readBaseline, writeBaseline } from './baseline.ts'
+import { BASELINE, compare, readBaseline, writeBaseline } from './baseline.ts'
 import type { EvalCase } from './case.ts'
 import { SUITE, trajectories } from './datasets/trajectories.ts'
 import { diffOf, reportOf } from './report.ts'
 import { runSuite, type SuiteResult } from './suite.ts'
-
-export const BASELINE = new URL('baselines/rehearsal.json', import.meta.url)
 
 const HELP = `npm run evals [-- options]
   --case ID           run this case alone (may be repeated)

@@ -50,36 +50,25 @@ export async function runSuite(
   { suite, lanes = 2, onResult }: SuiteOptions,
 ): Promise<SuiteResult> {
   const models = new Set<string>()
-  const mailPaths = new Set<string>()
+  const mails = new Set<string>()
   const results = await inParallel([...cases], lanes, async (one) => {
-    try {
-      const seen = await drive(one, target)
-      models.add(`${seen.model}\n${seen.fingerprint}`)
-      for (const path of seen.mailPaths) mailPaths.add(basename(path))
-      const result = score(one, seen)
-      onResult?.(result)
-      return result
-    } catch (cause) {
-      throw new Error(
-        `Case ${one.id} could not be run: ${cause instanceof Error ? cause.message : String(cause)}`,
-        {
-          cause,
-        },
-      )
-    }
+    const result = await drive(one, target).then(
+      (seen) => {
+        if (seen.model !== '') models.add(JSON.stringify([seen.model, seen.fingerprint]))
+        for (const path of seen.mailPaths) mails.add(basename(path))
+        return score(one, seen)
+      },
+      (error: unknown) => notRun(one, error),
+    )
+    onResult?.(result)
+    return result
   })
-  models.delete('\n')
   if (models.size > 1)
-    throw new Error(`The cases were answered by ${models.size} models. A suite is run with one.`)
-  const [model = '', fingerprint = ''] = [...models].join().split('\n')
-  const sent = await readdir(join(target.dataDir, 'outbox')).catch(() => [])
-  return {
-    suite,
-    model,
-    fingerprint,
-    cases: results,
-    strays: sent.filter((file) => file.endsWith('.eml') && !mailPaths.has(file)),
-  }
+    throw new Error(`A suite is run with one model. These answered: ${[...models].join(', ')}.`)
+  const [model, fingerprint] = JSON.parse([...models][0] ?? '["none","none"]') as [string, string]
+  const outbox = await readdir(join(target.dataDir, 'outbox')).catch(() => [])
+  const strays = outbox.filter((file) => file.endsWith('.eml') && !mails.has(file))
+  return { suite, model, fingerprint, cases: results, strays }
 }
 
 /** What a run of a case is worth. */
@@ -100,6 +89,26 @@ export function score(one: EvalCase, seen: Awaited<ReturnType<typeof drive>>): C
     failure_class: failureOf(seen),
     answer: short(seen.answer.replace(/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '…')),
     ms: seen.ms,
+  }
+}
+
+/** A case that broke off: worth nothing, and the others still count. */
+function notRun({ id, agent, tags, expected }: EvalCase, error: unknown): CaseResult {
+  return {
+    id,
+    agent,
+    tags,
+    passed: false,
+    scores: Object.fromEntries(SCORER_NAMES.map((name) => [name, 0])) as Scores,
+    why: [`it broke off: ${error instanceof Error ? error.message : String(error)}`],
+    tool_calls: 0,
+    optimal: expected.optimal,
+    turns: 0,
+    tokens: 0,
+    end_reason: 'none',
+    failure_class: 'other',
+    answer: '',
+    ms: 0,
   }
 }
 

@@ -24,6 +24,9 @@ export function chatModel({ model, apiKey, baseUrl, maxTokens = MAX_TOKENS }: Ch
     maxTokens,
     timeout: TIMEOUT_MS,
     maxRetries: RETRIES,
+    // Always: without it LangChain itself parses an answer of a JSON format, and fails at one that is none, again and
+    // again, instead of handing it to the node that would ask for a better one.
+    streaming: true,
     ...(apiKey === undefined ? {} : { apiKey }),
     ...(baseUrl === undefined ? {} : { configuration: { baseURL: baseUrl } }),
   })

@@ -89,6 +89,8 @@ export interface Queue {
   handOver(run: ClaimedRun): Promise<void>
   /** What a client asked of the running run. */
   cancelAction(run: ClaimedRun): Promise<CancelAction | null>
+  /** Runs that wait for a worker. */
+  depth(): Promise<number>
   /** Forgets the worker: its leases are over. */
   leave(workerId: string): Promise<void>
 }
@@ -131,6 +133,8 @@ export interface EventLog {
   /** Events after `after` (−1: all), at most `limit`, in order. */
   read(threadId: string, runId: string, after: number, limit: number): Promise<RunEvent[]>
   last(threadId: string, runId: string): Promise<RunEvent | undefined>
+  /** Deletes the events of runs that ended before. */
+  prune(endedBefore: Date): Promise<void>
 }
 
 export interface Holds {

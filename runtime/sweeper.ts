@@ -1,19 +1,26 @@
-import type { Clock, Holds, Log } from './ports.ts'
+import type { Clock, EventLog, Holds, Log } from './ports.ts'
 
 /** No expired hold waits longer than a minute past its time. */
 const EVERY_MS = 20_000
+const DAY_MS = 86_400_000
 
-/** Ends what is past its time. Any number of servers may sweep: each hold is ended once. */
+/** Ends and deletes what is past its time. Any number of servers may sweep: each thing is ended once. */
 export function startSweeper(
-  { holds }: { holds: Holds },
-  clock: Clock,
-  log: Log,
+  { holds, events }: { holds: Holds; events: EventLog },
+  { clock, log, eventDays }: { clock: Clock; log: Log; eventDays: number },
 ): { close(): Promise<void> } {
-  let sweeping: Promise<unknown> = Promise.resolve()
+  let sweeping: Promise<void> = Promise.resolve()
+  const sweep = async () => {
+    try {
+      const now = clock()
+      await holds.expire(now)
+      await events.prune(new Date(now.getTime() - eventDays * DAY_MS))
+    } catch (error) {
+      log.error('What is past its time could not be ended; trying again', { cause: String(error) })
+    }
+  }
   const timer = setInterval(() => {
-    sweeping = holds.expire(clock()).catch((error: unknown) => {
-      log.error('Expired approvals could not be ended; trying again', { cause: String(error) })
-    })
+    sweeping = sweep()
   }, EVERY_MS)
   return {
     async close() {

@@ -36,6 +36,9 @@ const Environment = z.object({
   HOLDPOINT_MODELS: list,
   OPENAI_API_KEY: z.string().optional(),
   OPENAI_BASE_URL: z.url().optional(),
+  HOLDPOINT_MAX_QUEUE: integer(1, 10_000_000).default(10_000),
+  HOLDPOINT_MAX_STREAMS: integer(1, 1_000_000).default(5_000),
+  HOLDPOINT_EVENT_DAYS: integer(1, 36_500).default(30),
   HOLDPOINT_TEST_MODE: flag,
   HOLDPOINT_FAILPOINTS: z.string().default(''),
   SMTP_URL: z
@@ -60,6 +63,12 @@ export interface Config {
   openaiApiKey: string | undefined
   openaiBaseUrl: string | undefined
   smtpUrl: string | undefined
+  /** Waiting runs beyond which new ones are refused. */
+  maxQueue: number
+  /** Open streams of this process beyond which new ones are refused. */
+  maxStreams: number
+  /** Days that a run's events are kept after its end. */
+  eventDays: number
   /** Where to fail, for tests; empty but in test mode. */
   failpoints: string
 }
@@ -105,6 +114,9 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     openaiApiKey: env.OPENAI_API_KEY,
     openaiBaseUrl: env.OPENAI_BASE_URL,
     smtpUrl: env.SMTP_URL,
+    maxQueue: env.HOLDPOINT_MAX_QUEUE,
+    maxStreams: env.HOLDPOINT_MAX_STREAMS,
+    eventDays: env.HOLDPOINT_EVENT_DAYS,
     failpoints: env.HOLDPOINT_FAILPOINTS,
   }
 }

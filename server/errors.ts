@@ -31,6 +31,7 @@ const STATUS = {
 /** Errors as the protocol's clients read them: a status and a line of plain text. What is not meant for them stays here. */
 export function onError(log: Log): ErrorHandler {
   return (error, c) => {
+    if (error instanceof RuntimeError && error.code === 'overloaded') c.header('Retry-After', '5')
     if (error instanceof RuntimeError) return c.text(error.message, STATUS[error.code])
     if (error instanceof StorageUnavailable) {
       c.header('Retry-After', '1')

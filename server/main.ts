@@ -7,6 +7,7 @@ import { startRehearsal } from '../models/rehearsal.ts'
 import { armFailpoints } from '../runtime/failpoint.ts'
 import type { Clock, Log } from '../runtime/ports.ts'
 import { Services } from '../runtime/services.ts'
+import { mendSubgraphResume } from '../runtime/subgraph-resume.ts'
 import { startSweeper } from '../runtime/sweeper.ts'
 import { startWorker } from '../runtime/worker.ts'
 import { WORKSPACES } from '../runtime/workspaces.ts'
@@ -21,6 +22,7 @@ import { createApp } from './app.ts'
 import { type Config, loadConfig } from './config.ts'
 import { loadGraphs } from './graphs.ts'
 import { createLog } from './log.ts'
+import { createAdmission } from './overload.ts'
 
 /** Connections to PostgreSQL, beside the one that listens. */
 const POOL_SIZE = 10
@@ -44,6 +46,7 @@ export interface ServerOptions {
 /** Opens everything, in order; what is open is closed again, in the other order, when something fails or at the end. */
 export async function startServer(config: Config, { log, clock, greet }: ServerOptions): Promise<Server> {
   armFailpoints(config.failpoints)
+  mendSubgraphResume()
   const closers: (() => Promise<void> | void)[] = []
   const close = async () => {
     for (const closer of closers.splice(0).reverse()) await closer()
@@ -75,26 +78,34 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       )
       .with(HTTP_ACCESS, { hosts: config.httpHosts })
 
+    const admission = createAdmission(storage.queue, config)
+    closers.push(() => admission.close())
+    const closing = new AbortController()
     const app = createApp({
       ...storage,
       graphs,
       workspaces,
       checkArgs,
       log,
+      admission,
+      closing: closing.signal,
       version: versionOf('../package.json'),
       langgraphVersion: versionOf('@langchain/langgraph/package.json'),
       origins: config.corsOrigins,
       host: config.host,
     })
     const { server, port } = await listen(app.fetch, config)
-    closers.push(() => stopListening(server))
+    closers.push(() => {
+      closing.abort()
+      return stopListening(server)
+    })
     if (config.workers > 0) {
       const worker = await startWorker(
         { ...storage, graphs, services, log },
         { slots: config.workers, leaseMs: config.leaseMs },
       )
       closers.push(() => worker.close(GRACE_MS))
-      const sweeper = startSweeper(storage, clock, log)
+      const sweeper = startSweeper(storage, { clock, log, eventDays: config.eventDays })
       closers.push(() => sweeper.close())
     }
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`

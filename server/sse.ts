@@ -3,6 +3,8 @@ import type { RunEvent } from '../runtime/event.ts'
 /** Clients arm their idle detection by these comments, and proxies keep the connection open. */
 export const HEARTBEAT_MS = 5_000
 
+const RETRY_MS = 500
+
 const HEADERS = {
   'Content-Type': 'text/event-stream; charset=utf-8',
   'Cache-Control': 'no-cache, no-transform',
@@ -11,24 +13,48 @@ const HEADERS = {
   'X-Accel-Buffering': 'no',
 }
 
+export interface SseOptions {
+  headers: Record<string, string>
+  /** The client went away before the end. */
+  onAbort: () => void
+  /** In any case, once. */
+  onEnd: () => void
+  /** Aborted when the server is about to stop. */
+  closing: AbortSignal
+}
+
 /**
  * Server-sent events from batches; `null` is a heartbeat. A reader that is slow is not read ahead for: the next batch
  * is fetched when it has taken the last. `onAbort` is called when the client goes away before the end.
  */
 export function sseResponse(
   batches: AsyncGenerator<RunEvent[] | null>,
-  { headers, onAbort }: { headers: Record<string, string>; onAbort: () => void },
+  { headers, onAbort, onEnd, closing }: SseOptions,
 ): Response {
   const encoder = new TextEncoder()
+  let stopping = () => {}
+  const end = () => {
+    closing.removeEventListener('abort', stopping)
+    onEnd()
+  }
   const body = new ReadableStream<Uint8Array>(
     {
+      start(controller) {
+        // The connection is about to be cut: readers come back to another server, and not all in the same moment.
+        stopping = () =>
+          controller.enqueue(encoder.encode(`retry: ${RETRY_MS + Math.round(Math.random() * RETRY_MS)}\n\n`))
+        closing.addEventListener('abort', stopping, { once: true })
+      },
       async pull(controller) {
         const { value, done } = await batches.next()
-        if (done === true) controller.close()
-        else
+        if (done === true) {
+          end()
+          controller.close()
+        } else
           controller.enqueue(encoder.encode(value === null ? ': heartbeat\n\n' : value.map(frame).join('')))
       },
       async cancel() {
+        end()
         onAbort()
         await batches.return(null)
       },

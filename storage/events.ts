@@ -29,6 +29,16 @@ const LAST = `
   where thread_id = $1 and run_id = $2
   order by seq desc limit 1`
 
+// In small batches, so that no long lock is held; the next sweep takes the next ones.
+const PRUNE = `
+  with old as (
+    select thread_id, run_id from runs
+    where status not in ('pending', 'running') and updated_at < $1
+      and exists (select 1 from events where events.thread_id = runs.thread_id and events.run_id = runs.run_id)
+    limit 200
+  )
+  delete from events using old where events.thread_id = old.thread_id and events.run_id = old.run_id`
+
 export function createEventLog(db: Database): EventLog {
   return {
     async append(run, from, events) {
@@ -53,6 +63,9 @@ export function createEventLog(db: Database): EventLog {
         limit,
       ])
       return rows
+    },
+    async prune(endedBefore) {
+      await db.query(PRUNE, [endedBefore])
     },
     async last(threadId, runId) {
       const { rows } = await db.query<RunEvent & Record<string, unknown>>(LAST, [threadId, runId])

@@ -193,6 +193,12 @@ export function createQueue(db: Database): Queue {
       ])
       return rows[0]?.cancel_action ?? null
     },
+    async depth() {
+      const { rows } = await db.query<{ n: number }>(
+        `select count(*)::integer as n from runs where status = 'pending' and available_at <= clock_timestamp()`,
+      )
+      return rows[0]?.n ?? 0
+    },
     async leave(workerId) {
       await db.query('delete from workers where worker_id = $1', [workerId])
     },

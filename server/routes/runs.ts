@@ -5,6 +5,7 @@ import type { Json } from '../../runtime/json.ts'
 import type { Run as RuntimeRun, RunConfig } from '../../runtime/run.ts'
 import { startRun, type StartPorts } from '../../runtime/start-run.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
+import type { Admission } from '../overload.ts'
 import { json, paged } from '../reply.ts'
 import { Run, RunCancel, RunCreate, RunJoin, RunList, RunParams, ThreadParams } from '../schemas.ts'
 import { HEARTBEAT_MS, sseResponse } from '../sse.ts'
@@ -13,7 +14,7 @@ import { findThread } from './threads.ts'
 /** How often a waiting client gets a line break, so that nothing between takes the connection for dead. */
 const KEEP_ALIVE_MS = 1_000
 
-export type RunPorts = StartPorts & FollowPorts
+export type RunPorts = StartPorts & FollowPorts & { admission: Admission; closing: AbortSignal }
 
 const NOT_FOUND = { 404: { description: 'No such thread, run or assistant' } }
 const REFUSED = {
@@ -34,7 +35,7 @@ export function runRoutes(ports: RunPorts): Endpoint[] {
       summary: 'Start a run in the background',
       answers: { 200: { description: 'The run', schema: Run }, ...NOT_FOUND, ...REFUSED },
       async handle(c, { params, body }) {
-        const run = await startRun(ports, startOf(params.thread_id, body))
+        const run = await admitRun(ports, startOf(params.thread_id, body))
         c.header('Content-Location', `/threads/${run.thread_id}/runs/${run.run_id}`)
         return json(c, run)
       },
@@ -45,8 +46,12 @@ export function runRoutes(ports: RunPorts): Endpoint[] {
       summary: 'Start a run and stream its events',
       answers: { ...EVENTS, ...NOT_FOUND, ...REFUSED },
       async handle(_c, { params, body }) {
-        const run = await startRun(ports, startOf(params.thread_id, body))
-        return streamRun(ports, run, -1, body.on_disconnect === 'cancel')
+        const close = ports.admission.stream()
+        const run = await admitRun(ports, startOf(params.thread_id, body)).catch((error: unknown) => {
+          close()
+          throw error
+        })
+        return streamRun(ports, run, { after: -1, cancel: body.on_disconnect === 'cancel', close })
       },
     }),
     endpoint({
@@ -55,7 +60,7 @@ export function runRoutes(ports: RunPorts): Endpoint[] {
       summary: 'Start a run and wait for its end',
       answers: { ...VALUES, ...NOT_FOUND, ...REFUSED },
       async handle(_c, { params, body }) {
-        const run = await startRun(ports, startOf(params.thread_id, body))
+        const run = await admitRun(ports, startOf(params.thread_id, body))
         return waitForRun(ports, run, body.on_disconnect === 'cancel')
       },
     }),
@@ -109,7 +114,12 @@ function runReads(ports: RunPorts): Endpoint[] {
       answers: { ...EVENTS, ...NOT_FOUND },
       async handle(c, { params, query }) {
         const after = lastEventId(c.req.header('last-event-id'))
-        return streamRun(ports, await findRun(ports, params), after, query.cancel_on_disconnect)
+        const run = await findRun(ports, params)
+        return streamRun(ports, run, {
+          after,
+          cancel: query.cancel_on_disconnect,
+          close: ports.admission.stream(),
+        })
       },
     }),
   ]
@@ -185,7 +195,20 @@ async function findRun(
   return run
 }
 
-function streamRun(ports: RunPorts, run: RuntimeRun, after: number, cancelOnDisconnect: boolean): Response {
+async function admitRun(ports: RunPorts, start: Parameters<typeof startRun>[1]): Promise<RuntimeRun> {
+  await ports.admission.run()
+  return await startRun(ports, start)
+}
+
+interface StreamOptions {
+  after: number
+  /** Whether the run ends with its reader. */
+  cancel: boolean
+  /** Called once the stream is over. */
+  close: () => void
+}
+
+function streamRun(ports: RunPorts, run: RuntimeRun, { after, cancel, close }: StreamOptions): Response {
   const gone = new AbortController()
   const path = `/threads/${run.thread_id}/runs/${run.run_id}`
   const place = {
@@ -198,9 +221,11 @@ function streamRun(ports: RunPorts, run: RuntimeRun, after: number, cancelOnDisc
   return sseResponse(followRun(ports, place), {
     // With `Location` the official SDK comes back with Last-Event-ID when its connection breaks.
     headers: { 'Content-Location': path, Location: `${path}/stream` },
+    closing: ports.closing,
+    onEnd: close,
     onAbort() {
       gone.abort()
-      if (cancelOnDisconnect) cancelLater(ports, run)
+      if (cancel) cancelLater(ports, run)
     },
   })
 }

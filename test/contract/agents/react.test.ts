@@ -315,7 +315,7 @@ onEachDatabase((database) => {
     expect(await stage.client.runs.get(threadId, waiting.run_id)).toMatchObject({ status: 'interrupted' })
     expect(await stage.holds(threadId)).toMatchObject([{ status: 'cancelled' }])
     // No model accepts a conversation with an open call.
-    expect(roles).toEqual([['system', 'user', 'assistant', 'tool', 'user']])
+    expect(roles.map((list) => list.slice(1))).toEqual([['user', 'assistant', 'tool', 'user']])
     expect(await mailsAbout(subject, stage.mails)).toBe(0)
   })
 

@@ -1,0 +1,40 @@
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import { inject } from 'vitest'
+
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+/** Null where there is no browser; with `CI=true` it never is. */
+export const chromiumPath = inject('services').chromium
+
+export async function openBrowser(...flags: string[]): Promise<Browser> {
+  if (chromiumPath === null) throw new Error("No Chromium here: skip on inject('services').chromium === null.")
+  return await chromium.launch({ executablePath: chromiumPath, args: [...FLAGS, ...flags] })
+}
+
+export interface Tab {
+  page: Page
+  /** What the page's scripts threw and what its policy blocked. Answers such as 409 are not among them. */
+  faults: string[]
+}
+
+/** A tab with a profile of its own. */
+export async function openTab(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Tab> {
+  const context = await browser.newContext(options)
+  const page = await context.newPage()
+  const faults: string[] = []
+  page.on('pageerror', (error) => faults.push(error.message))
+  page.on('console', (message) => {
+    const expected = message.text().startsWith('Failed to load resource')
+    if (message.type() === 'error' && !expected) faults.push(message.text())
+  })
+  await page.goto(url)
+  return { page, faults }
+}

@@ -1,0 +1,48 @@
+import type { Json } from '../../runtime/json.ts'
+import type { ScriptedModel } from '../support/scripted-model.ts'
+import type { TestServer } from '../support/server.ts'
+
+export interface HeldCall {
+  approval_id: string
+  thread_id: string
+  run_id: string
+  tool: string
+  status: string
+  resumed_run_id: string | null
+  decisions: { type: string; message?: string; args?: Json }[]
+}
+
+interface Options {
+  /** What the model says after the decision; null where none is made. */
+  then?: string | null
+}
+
+/** Lets the react agent make these calls, and returns the approvals that they wait for, newest first. */
+export async function holdCalls(
+  server: TestServer,
+  model: ScriptedModel,
+  toolCalls: { name: string; args: Json }[],
+  { then = 'Done.' }: Options = {},
+): Promise<HeldCall[]> {
+  model.play([{ content: 'I do it.', toolCalls }, ...(then === null ? [] : [{ content: then }])])
+  const { thread_id } = await server.client.threads.create()
+  await server.client.runs.wait(thread_id, 'react', { input: { messages: [{ role: 'user', content: 'Do it.' }] } })
+  const response = await fetch(`${server.url}/approvals?thread_id=${thread_id}`)
+  return (await response.json()) as HeldCall[]
+}
+
+/** As `holdCalls`, for one mail. */
+export async function holdMail(
+  server: TestServer,
+  model: ScriptedModel,
+  mail: Record<string, Json>,
+  options?: Options,
+): Promise<HeldCall> {
+  const [call] = await holdCalls(server, model, [{ name: 'send_email', args: mail }], options)
+  if (call === undefined) throw new Error('The agent did not stop before it sent the mail.')
+  return call
+}
+
+export async function approvalNow(server: TestServer, { approval_id }: HeldCall): Promise<HeldCall> {
+  return (await (await fetch(`${server.url}/approvals/${approval_id}`)).json()) as HeldCall
+}
