@@ -10,6 +10,7 @@ export default defineConfig({
       project('contract', 20_000),
       project('integration', 30_000),
       project('browser', 60_000),
+      project('chaos', 90_000),
     ],
   },
 })

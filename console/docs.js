@@ -10,7 +10,7 @@ import { limitsOf, schemaText } from './schema-text.js'
  * @typedef {{ tag: string, node: HTMLDetailsElement, words: string }} Entry
  */
 
-const FALLBACK_ASSISTANT = 'react'
+const SIMPLEST_ASSISTANT = 'react'
 
 const [{ info, paths }, assistant] = await Promise.all([describe(), anAssistant()])
 const entries = Object.entries(paths).flatMap(([path, operations]) =>
@@ -42,10 +42,11 @@ async function describe() {
 async function anAssistant() {
   try {
     const response = await fetch('/assistants/search', { method: 'POST' })
-    const [first] = response.ok ? /** @type {{ graph_id: string }[]} */ (await response.json()) : []
-    return first?.graph_id ?? FALLBACK_ASSISTANT
+    const all = response.ok ? /** @type {{ graph_id: string }[]} */ (await response.json()) : []
+    const ids = all.map(({ graph_id }) => graph_id)
+    return ids.includes(SIMPLEST_ASSISTANT) ? SIMPLEST_ASSISTANT : (ids[0] ?? SIMPLEST_ASSISTANT)
   } catch {
-    return FALLBACK_ASSISTANT
+    return SIMPLEST_ASSISTANT
   }
 }
 

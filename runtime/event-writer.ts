@@ -1,6 +1,6 @@
 import type { NewEvent } from './event.ts'
 import { LeaseLost } from './lease.ts'
-import type { EventLog } from './ports.ts'
+import type { EventLog, LiveEvents } from './ports.ts'
 import type { ClaimedRun } from './run.ts'
 
 /** Events that may wait for the database before the run waits for it. */
@@ -18,7 +18,7 @@ export interface EventWriter {
  * Nobody sees an event before its batch is committed, so that a takeover never gives its number to another.
  */
 export function createEventWriter(
-  log: EventLog,
+  { events: log, live }: { events: EventLog; live: LiveEvents },
   run: ClaimedRun,
   options: { from: number; failed: (error: Error) => void },
 ): EventWriter {
@@ -33,6 +33,7 @@ export function createEventWriter(
       waiting = []
       try {
         if (!(await log.append(run, next, batch))) throw new LeaseLost(run.run_id)
+        live.publish(run.run_id, next, batch)
         next += batch.length
       } catch (error) {
         dead = true

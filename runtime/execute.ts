@@ -14,6 +14,7 @@ import type {
   Graph,
   Graphs,
   Holds,
+  LiveEvents,
   Log,
   Outcome,
   Queue,
@@ -24,6 +25,7 @@ import { type ClaimedRun, type Durability, MAX_STALLS, type RunError } from './r
 import { configOf, inputOf } from './run-config.ts'
 import { enterRun, type RunContext } from './run-context.ts'
 import type { Services } from './services.ts'
+import { settle } from './settle.ts'
 import { RunCancelled, watchForCancel } from './watch-cancel.ts'
 import { createWire } from './wire.ts'
 
@@ -37,6 +39,7 @@ export interface ExecutorPorts {
   effects: Effects
   events: EventLog
   holds: Holds
+  live: LiveEvents
   queue: Queue
   signals: Signals
   services: Services
@@ -68,7 +71,7 @@ export async function execute(run: ClaimedRun, stop: AbortSignal, ports: Executo
   try {
     const outcome = await attempt(run, signal, abort, ports)
     await insist(stop, () =>
-      outcome === undefined ? ports.queue.handOver(run) : ports.queue.settle(run, outcome),
+      outcome === undefined ? ports.queue.handOver(run) : settle(ports, run, outcome),
     )
     await failpoint('run.settle:after')
   } catch (error) {
@@ -106,7 +109,7 @@ async function attempt(
 ): Promise<Outcome | undefined> {
   try {
     const last = run.attempt > 1 ? await ports.events.last(run.thread_id, run.run_id) : undefined
-    const events = createEventWriter(ports.events, run, { from: (last?.seq ?? -1) + 1, failed: abort })
+    const events = createEventWriter(ports, run, { from: (last?.seq ?? -1) + 1, failed: abort })
     return await outcomeOf({ run, ports, events, pauses: createPauses(), signal, abort })
   } catch (error) {
     const cause: unknown = signal.aborted ? signal.reason : error

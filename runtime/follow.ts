@@ -1,58 +1,116 @@
 import { END_EVENT, type RunEvent } from './event.ts'
-import { type EventLog, type Runs, type Signals, topics } from './ports.ts'
+import { type EventLog, type LiveEvents, type LiveReader, type Runs, type Signals, topics } from './ports.ts'
 import { isEnded } from './run.ts'
 
-/** Events read at once. A slow reader holds no more than this in memory. */
+/** Events read at once. A slow reader holds no more than this in memory, beside what waits for it in its inbox. */
 const BATCH = 200
-/** Should a signal be lost, a reader is this late. */
+/** Should all news be lost, a reader is this late. */
 const POLL_MS = 1_000
+/** How long a batch that is known to be committed may be on its way to a reader that gets them live. */
+const UNDER_WAY_MS = 20
 
 export interface FollowPorts {
   events: EventLog
   runs: Runs
   signals: Signals
+  live: LiveEvents
+}
+
+interface Place {
+  threadId: string
+  runId: string
+  after: number
+  idleMs: number
+  signal: AbortSignal
+}
+
+/** Where a reader is. */
+interface Cursor {
+  last: number
+  /** When it last moved, or a heartbeat was sent. */
+  movedAt: number
+  /** Whether the run's batches reach this process live. */
+  live: boolean
 }
 
 /**
- * The run's events after `after` (−1: all), each once, in order, until the run has ended. Reads the table, so it does
- * not matter which process executes the run, or how many have. Yields `null` whenever `idleMs` passed without an event.
+ * The run's events after `after` (−1: all), each once, in order, until the run has ended. The table is the truth, so it
+ * does not matter which process executes the run, or how many have; live batches save reading it for as long as they
+ * continue it. Yields `null` whenever `idleMs` passed without an event.
  */
-export async function* followRun(
-  { events, runs, signals }: FollowPorts,
-  {
-    threadId,
-    runId,
-    after,
-    idleMs,
-    signal,
-  }: { threadId: string; runId: string; after: number; idleMs: number; signal: AbortSignal },
-): AsyncGenerator<RunEvent[] | null> {
-  const watch = signals.watch(topics.run(runId))
-  let last = after
-  let quietSince = performance.now()
+export async function* followRun(ports: FollowPorts, place: Place): AsyncGenerator<RunEvent[] | null> {
+  const reader = ports.live.subscribe(place.runId)
+  const cursor: Cursor = { last: place.after, movedAt: performance.now(), live: false }
   try {
-    while (!signal.aborted) {
+    while (!place.signal.aborted) {
       // Asked before the events are read: an ended run writes no more, so what is read then is all of it.
-      const status = await runs.status(threadId, runId)
-      const batch = await events.read(threadId, runId, last, BATCH)
-      const seen = batch.at(-1)
-      if (seen) {
-        last = seen.seq
-        quietSince = performance.now()
-        const visible = batch.filter(({ event }) => event !== END_EVENT)
-        if (visible.length > 0) yield visible
-        if (batch.length === BATCH) continue
-      }
+      const status = await ports.runs.status(place.threadId, place.runId)
+      yield* fromTable(ports.events, place, cursor)
       if (status === undefined || isEnded(status)) return
-      await watch.changed({ timeoutMs: Math.min(POLL_MS, idleMs), signal })
-      if (performance.now() - quietSince >= idleMs) {
-        quietSince = performance.now()
+      if (performance.now() - cursor.movedAt >= place.idleMs) {
+        cursor.movedAt = performance.now()
         yield null
       }
+      yield* fromLive(reader, place, cursor)
     }
   } finally {
-    watch.close()
+    reader.close()
   }
+}
+
+/** All that is committed by now. */
+async function* fromTable(
+  log: EventLog,
+  { threadId, runId, signal }: Place,
+  cursor: Cursor,
+): AsyncGenerator<RunEvent[]> {
+  while (!signal.aborted) {
+    const batch = await log.read(threadId, runId, cursor.last, BATCH)
+    yield* deliver(batch, cursor)
+    if (batch.length < BATCH) return
+  }
+}
+
+/** Live batches, for as long as they continue where the reader is. Returns when the table is to be asked. */
+async function* fromLive(
+  reader: LiveReader,
+  { idleMs, signal }: Place,
+  cursor: Cursor,
+): AsyncGenerator<RunEvent[]> {
+  let committed = cursor.last
+  let deadline = 0
+  while (!signal.aborted) {
+    const late = committed > cursor.last
+    const waitMs = late ? Math.max(0, deadline - performance.now()) : Math.min(POLL_MS, idleMs)
+    const news = await reader.next({ timeoutMs: waitMs, signal })
+    if (news === undefined && late) cursor.live = false
+    if (news === undefined || news.kind === 'unknown') return
+    if (news.kind === 'committed') {
+      if (news.through <= cursor.last) continue
+      if (!cursor.live || (late && waitMs === 0)) return
+      if (!late) deadline = performance.now() + UNDER_WAY_MS
+      committed = Math.max(committed, news.through)
+      continue
+    }
+    cursor.live = true
+    if (news.from > cursor.last + 1) return
+    const fresh = news.events
+      .map((event, index) => ({ ...event, seq: news.from + index }))
+      .slice(cursor.last + 1 - news.from)
+    yield* deliver(fresh, cursor)
+    deadline = performance.now() + UNDER_WAY_MS
+    // Only the run's status says whether this was its end: a run that is driven on after an error has several.
+    if (fresh.some(({ event }) => event === END_EVENT)) return
+  }
+}
+
+function* deliver(batch: RunEvent[], cursor: Cursor): Generator<RunEvent[]> {
+  const end = batch.at(-1)
+  if (end === undefined) return
+  cursor.last = end.seq
+  cursor.movedAt = performance.now()
+  const visible = batch.filter(({ event }) => event !== END_EVENT)
+  if (visible.length > 0) yield visible
 }
 
 /** Waits until the run has ended. Returns JSON text: its final values, or `{"__error__": {error, message}}`. */

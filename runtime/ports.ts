@@ -153,6 +153,29 @@ export interface Holds {
   released(call: { threadId: string; messageId: string; callId: string }): Promise<string | undefined>
 }
 
+/**
+ * Brings committed events to readers past the table. It may lose, double or reorder them at any time: a reader goes by
+ * their numbers, and reads the table wherever they do not continue what it has.
+ */
+export interface LiveEvents {
+  /** Only after the commit of these events. Waits for nothing and never throws. */
+  publish(runId: string, from: number, events: NewEvent[]): void
+  subscribe(runId: string): LiveReader
+}
+
+export interface LiveReader {
+  /** What came next; `undefined` after `timeoutMs`, or when `signal` aborts. */
+  next(options: { timeoutMs: number; signal: AbortSignal }): Promise<LiveNews | undefined>
+  close(): void
+}
+
+export type LiveNews =
+  | { kind: 'batch'; from: number; events: NewEvent[] }
+  /** The run's events are committed up to this number. */
+  | { kind: 'committed'; through: number }
+  /** The run may have changed, or something was missed: the table knows. */
+  | { kind: 'unknown' }
+
 /** Wakes whoever waits for a topic, in this process and in every other one on the same database. */
 export interface Signals {
   watch(topic: string): Watch
@@ -166,7 +189,10 @@ export interface Watch {
 
 export const topics = {
   queue: 'queue',
+  /** The run's status changed. */
   run: (runId: string) => `run:${runId}`,
+  /** The run's events are committed up to that number. */
+  events: (runId: string, through: number) => `events:${runId}:${through}`,
   cancel: (runId: string) => `cancel:${runId}`,
   hold: (approvalId: string) => `hold:${approvalId}`,
 }

@@ -24,6 +24,11 @@ const Environment = z.object({
     .string()
     .regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://')
     .optional(),
+  REDIS_URL: z
+    .string()
+    .regex(/^rediss?:\/\//, 'must begin with redis:// or rediss://')
+    .refine((url) => URL.canParse(url), 'must be a URL such as redis://127.0.0.1:6379')
+    .optional(),
   HOLDPOINT_DATA_DIR: z.string().default('.holdpoint'),
   HOLDPOINT_CONFIG: z.string().default('langgraph.json'),
   HOLDPOINT_WORKERS: integer(0, 256).default(8),
@@ -51,6 +56,8 @@ export interface Config {
   port: number
   host: string
   databaseUrl: string | undefined
+  /** Carries live events between processes. */
+  redisUrl: string | undefined
   dataDir: string
   configFile: string
   workers: number
@@ -104,6 +111,7 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     port: env.PORT,
     host: env.HOST,
     databaseUrl: env.DATABASE_URL,
+    redisUrl: env.REDIS_URL,
     dataDir: env.HOLDPOINT_DATA_DIR,
     configFile: env.HOLDPOINT_CONFIG,
     workers: env.HOLDPOINT_WORKERS,

@@ -11,7 +11,7 @@ import { mendSubgraphResume } from '../runtime/subgraph-resume.ts'
 import { startSweeper } from '../runtime/sweeper.ts'
 import { startWorker } from '../runtime/worker.ts'
 import { WORKSPACES } from '../runtime/workspaces.ts'
-import { openStorage } from '../storage/open.ts'
+import { openStorage, type Storage } from '../storage/open.ts'
 import { HTTP_ACCESS } from '../tools/http-guard.ts'
 import { MAILER, outboxMailer, smtpMailer } from '../tools/mailer.ts'
 import { checkArgs } from '../tools/registry.ts'
@@ -58,6 +58,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       dataDir,
       poolSize: POOL_SIZE,
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      redis: config.redisUrl === undefined ? undefined : { url: config.redisUrl, log },
     })
     closers.push(storage.close)
     const graphs = await loadGraphs(config.configFile)
@@ -109,7 +110,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       closers.push(() => sweeper.close())
     }
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`
-    greet(greeting(url, config, storage.description, await storage.holds.countPending()))
+    greet(greeting(url, config, storage, await storage.holds.countPending()))
     return { url, close }
   } catch (error) {
     await close()
@@ -157,11 +158,12 @@ function stopListening(server: ServerType): Promise<void> {
   })
 }
 
-function greeting(url: string, config: Config, database: string, waiting: number): string {
+function greeting(url: string, config: Config, storage: Storage, waiting: number): string {
   const rehearsal = 'rehearsal: rules, no intelligence. Set OPENAI_API_KEY for a real one'
   return [
     `Holdpoint listens on ${url}`,
-    `  database   ${database}`,
+    `  database   ${storage.description}`,
+    ...(config.redisUrl === undefined ? [] : [`  events     ${storage.fanOut}`]),
     `  model      ${config.models.length > 0 ? config.models.join(', then ') : rehearsal}`,
     `  approvals  ${waiting === 0 ? 'none wait' : `${waiting} wait`}: ${url}/console`,
     `  reference  ${url}/docs`,

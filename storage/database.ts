@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type pg from 'pg'
 import { StorageUnavailable } from '../runtime/lease.ts'
 
@@ -20,6 +21,17 @@ export interface Database extends Queryable {
   /** Calls `onMessage` for each NOTIFY on the channel, and `onGap` where some may have been missed. */
   listen(channel: string, onMessage: (payload: string) => void, onGap: () => void): Promise<void>
   close(): Promise<void>
+}
+
+// A clone has the same rows and another oid; a database restored elsewhere may have the same oid.
+const IDENTITY = `
+  select system_identifier::text as cluster, oid::text as oid
+  from pg_control_system(), pg_database where datname = current_database()`
+
+/** Names this database among those of all servers: the same in every process on it. */
+export async function identityOf(db: Queryable): Promise<string> {
+  const { rows } = await db.query<{ cluster: string; oid: string }>(IDENTITY)
+  return createHash('sha256').update(`${rows[0]?.cluster}/${rows[0]?.oid}`).digest('hex').slice(0, 16)
 }
 
 /** Runs `work` between `begin` and `commit` on one client of the pool. */

@@ -50,7 +50,7 @@ export function createEventLog(db: Database): EventLog {
         from,
         events.map(({ event }) => event),
         events.map(({ data }) => data),
-        topics.run(run.run_id),
+        topics.events(run.run_id, from + events.length - 1),
       ])
       await failpoint('events.append:after')
       return rows.length > 0

@@ -1,9 +1,12 @@
+import { createLiveHub, type LiveHub } from '../runtime/live-events.ts'
 import type {
   Assistants,
   Checkpoints,
   Effects,
   EventLog,
   Holds,
+  LiveEvents,
+  Log,
   Queue,
   Runs,
   Signals,
@@ -11,7 +14,7 @@ import type {
 } from '../runtime/ports.ts'
 import { createAssistants } from './assistants.ts'
 import { createCheckpoints } from './checkpointer.ts'
-import type { Database } from './database.ts'
+import { type Database, identityOf } from './database.ts'
 import { createEffects } from './effects.ts'
 import { createEventLog } from './events.ts'
 import { createHolds } from './holds.ts'
@@ -34,6 +37,9 @@ export interface Storage {
   holds: Holds
   checkpoints: Checkpoints
   signals: Signals
+  live: LiveEvents
+  /** What carries events between processes. */
+  fanOut: string
   /** Whether the database answers. */
   ping(): Promise<boolean>
   close(): Promise<void>
@@ -45,6 +51,8 @@ export async function openStorage(options: {
   dataDir: string
   poolSize: number
   connectTimeoutMs: number
+  /** What may carry live events between the processes on PostgreSQL. */
+  redis?: { url: string; log: Log } | undefined
 }): Promise<Storage> {
   const db =
     options.databaseUrl === undefined
@@ -54,14 +62,38 @@ export async function openStorage(options: {
     await migrate(db)
     // No other process can be on an embedded database: every lease in it is a dead process's.
     if (db.embedded) await db.query('delete from workers')
-    return storageOver(db, await createSignals(db))
+    const hub = createLiveHub()
+    const signals = await createSignals(db, hub)
+    return storageOver(db, signals, await openFanOut(db, hub, options.redis))
   } catch (error) {
     await db.close()
     throw error
   }
 }
 
-function storageOver(db: Database, signals: Signals): Storage {
+interface FanOut {
+  live: LiveEvents
+  description: string
+  close(): void
+}
+
+async function openFanOut(
+  db: Database,
+  hub: LiveHub,
+  redis: { url: string; log: Log } | undefined,
+): Promise<FanOut> {
+  if (redis === undefined) return { live: hub, description: 'PostgreSQL', close() {} }
+  if (db.embedded) {
+    redis.log.warn('REDIS_URL is not used: one process alone can be on the embedded database')
+    return { live: hub, description: 'this process', close() {} }
+  }
+  // It takes half a second to load, and few need it.
+  const { openRedisEvents } = await import('./redis-events.ts')
+  const live = await openRedisEvents({ ...redis, database: await identityOf(db), hub })
+  return { live, description: `${live.description}, and PostgreSQL when it is away`, close: live.close }
+}
+
+function storageOver(db: Database, signals: Signals, fanOut: FanOut): Storage {
   return {
     description: db.description,
     assistants: createAssistants(db),
@@ -73,11 +105,16 @@ function storageOver(db: Database, signals: Signals): Storage {
     holds: createHolds(db),
     checkpoints: createCheckpoints(db),
     signals,
+    live: fanOut.live,
+    fanOut: fanOut.description,
     ping: () =>
       db.query('select 1').then(
         () => true,
         () => false,
       ),
-    close: () => db.close(),
+    close() {
+      fanOut.close()
+      return db.close()
+    },
   }
 }

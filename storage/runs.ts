@@ -109,11 +109,11 @@ const THREAD_AFTER = `
 
 const DELETE = `
   with gone as (
-    delete from runs where thread_id = $1 and run_id = $2 and status <> 'running' returning run_id
+    delete from runs where thread_id = $1 and run_id = $2 and status <> 'running' returning run_id, status
   ), events_gone as (
     delete from events where thread_id = $1 and run_id in (select run_id from gone)
   )
-  select run_id from gone`
+  select status from gone`
 
 export interface RunRow {
   thread_id: string
@@ -185,9 +185,10 @@ export function createRuns(db: Database): Runs {
     delete: (threadId, runId) =>
       db.transaction(async (client) => {
         await client.query(LOCK_THREAD, [threadId])
-        const { rows } = await client.query(DELETE, [threadId, runId])
+        const { rows } = await client.query<{ status: RunStatus }>(DELETE, [threadId, runId])
         if (rows.length > 0) {
-          await client.query(REOPEN_HOLDS, [threadId, [runId]])
+          // An answer that was given stays given, whatever becomes of the record of its run.
+          if (rows[0]?.status === 'pending') await client.query(REOPEN_HOLDS, [threadId, [runId]])
           await client.query(THREAD_AFTER, [threadId])
           return true
         }

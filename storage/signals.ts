@@ -1,3 +1,4 @@
+import type { LiveHub } from '../runtime/live-events.ts'
 import type { Signals, Watch } from '../runtime/ports.ts'
 import type { Database, Queryable } from './database.ts'
 
@@ -12,13 +13,19 @@ interface Waiter extends Watch {
   wake(): void
 }
 
-/** NOTIFY, handed to whoever watches the topic. After a gap in the connection everybody is woken. */
-export async function createSignals(db: Database): Promise<Signals> {
+/** NOTIFY, handed to whoever watches the topic, and to the readers of events. After a gap in the connection everybody is woken. */
+export async function createSignals(db: Database, live: LiveHub): Promise<Signals> {
   const waiters = new Map<string, Set<Waiter>>()
   await db.listen(
     CHANNEL,
-    (topic) => waiters.get(topic)?.forEach((waiter) => waiter.wake()),
-    () => waiters.forEach((set) => set.forEach((waiter) => waiter.wake())),
+    (topic) => {
+      waiters.get(topic)?.forEach((waiter) => waiter.wake())
+      live.hear(topic)
+    },
+    () => {
+      waiters.forEach((set) => set.forEach((waiter) => waiter.wake()))
+      live.missed()
+    },
   )
   return {
     watch(topic) {

@@ -96,7 +96,9 @@ describe.skipIf(chromiumPath === null)('the reference page', () => {
     const failed: string[] = []
     for (const { id, command, answers } of commands.toSorted((a, b) => rank(a) - rank(b))) {
       const status = await statusOf(command, variables)
-      if (!status.startsWith('2') || !answers.includes(status)) failed.push(`${id}: ${status}\n${command}`)
+      // 409: the request is right, and the thread is elsewhere by then.
+      const understood = status.startsWith('2') || status === '409'
+      if (!understood || !answers.includes(status)) failed.push(`${id}: ${status}\n${command}`)
     }
     expect(failed).toEqual([])
   })

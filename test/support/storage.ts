@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach } from 'vitest'
 import { argsHash, approvalId } from '../../runtime/call.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { Json } from '../../runtime/json.ts'
+import { createLiveHub } from '../../runtime/live-events.ts'
 import type { Outcome, ThreadState } from '../../runtime/ports.ts'
 import type { ClaimedRun, NewRun, RunRequest } from '../../runtime/run.ts'
 import { createAssistants } from '../../storage/assistants.ts'
@@ -70,6 +71,7 @@ export function openDatabase({ databaseUrl, dataDir }: Place): Promise<Database>
 }
 
 async function portsOver(db: Database) {
+  const live = createLiveHub()
   return {
     assistants: createAssistants(db),
     threads: createThreads(db),
@@ -78,7 +80,8 @@ async function portsOver(db: Database) {
     events: createEventLog(db),
     holds: createHolds(db),
     checkpoints: createCheckpoints(db),
-    signals: await createSignals(db),
+    signals: await createSignals(db, live),
+    live,
   }
 }
 

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const TOWERS = ['storage', 'graphs', 'nodes', 'tools', 'models']
-const AROUND = ['test', 'evals', 'bench', 'examples']
+const AROUND = ['test', 'evals', 'bench', 'chaos', 'examples']
 const FOLDERS = ['server', 'runtime', ...TOWERS, 'console', 'prompts', ...AROUND]
 const COMPOSITION_ROOT = 'server/main.ts'
 

@@ -175,6 +175,39 @@ onEachDatabase((database) => {
     expect(await mine.threads.delete(threadId)).toBe(false)
   })
 
+  for (const how of ['cancelled', 'rolled back', 'deleted'] as const) {
+    test(`an answer whose run is ${how} before it begins leaves the question open`, async () => {
+      const { mine } = storage
+      const { threadId, state, ids } = await held([{ n: 1 }])
+      const decide = () => mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+      const runId = (await decide()).resumed_run_id ?? ''
+      if (how === 'deleted') expect(await mine.runs.delete(threadId, runId)).toBe(true)
+      else await mine.runs.cancel(threadId, runId, how === 'cancelled' ? 'interrupt' : 'rollback')
+      expect(await mine.holds.get(ids[0] ?? '')).toMatchObject({ status: 'pending', resumed_run_id: null })
+      const call = { threadId, messageId: state.messageId, callId: 'call-0' }
+      expect(await mine.holds.released(call)).toBeUndefined()
+      expect(await mine.threads.get(threadId)).toMatchObject({ status: 'interrupted' })
+      expect(await mine.queue.claim(await createWorker(mine), 10)).toEqual([])
+
+      const again = (await decide()).resumed_run_id
+      const run = await claimOf(mine, await createWorker(mine), threadId)
+      expect(run.run_id).toBe(again)
+      expect(run.kwargs.command?.resume).toMatchObject({
+        [state.interruptId]: { decisions: [{ approval_id: ids[0], type: 'approve' }] },
+      })
+    })
+  }
+
+  test('an answer that was given stays given when the record of its run is deleted', async () => {
+    const { mine } = storage
+    const { threadId, ids } = await held([{ n: 1 }])
+    const hold = await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+    await mine.queue.settle(await claimOf(mine, await createWorker(mine), threadId), endedWell())
+    expect(await mine.runs.delete(threadId, hold.resumed_run_id ?? '')).toBe(true)
+    expect(await mine.holds.get(ids[0] ?? '')).toMatchObject({ status: 'approved' })
+    expect(await mine.threads.get(threadId)).toMatchObject({ status: 'idle' })
+  })
+
   test('a decision on an approval that does not exist changes nothing', async () => {
     await expect(
       storage.mine.holds.decide(newId(), { type: 'approve' }, 'local', undefined),
