@@ -54,7 +54,7 @@ export interface Tool<Schema extends z.ZodObject = z.ZodObject> {
   description: string
   schema: Schema
   risk: Risk | ((args: z.output<Schema>) => Risk)
-  effect: Effect
+  effect: Effect | ((args: z.output<Schema>) => Effect)
   /** Milliseconds. */
   timeoutMs: number
   /** Characters of JSON that reach the model; what is over is cut with a marker. */

@@ -7,7 +7,7 @@ import { encode, type Json, toJson } from '../runtime/json.ts'
 import { newId } from '../runtime/ids.ts'
 import { LeaseLost } from '../runtime/lease.ts'
 import { currentRun, type RunContext } from '../runtime/run-context.ts'
-import { type Tool, type ToolCallContext, ToolError, type ToolErrorCode } from './define.ts'
+import { type Effect, type Tool, type ToolCallContext, ToolError, type ToolErrorCode } from './define.ts'
 import { type Call, needsRelease, parseArgs, riskOf } from './policy.ts'
 
 /** What a tool message carries (requirements TL-05). */
@@ -48,7 +48,12 @@ export async function executeCall(allowed: Tool[], call: Call, onStart = () => {
     return refused(`${call.tool} needs a person's approval for exactly these arguments, and has none.`)
   }
   const execute = { tool, args: parsed.args, hash, call, run, attempt: newId(), onStart }
-  return tool.effect === 'none' ? await invoke(execute) : await once(execute, tool.effect)
+  const effect = effectOf(tool, parsed.args)
+  return effect === 'none' ? await invoke(execute) : await once(execute, effect)
+}
+
+function effectOf(tool: Tool, args: Record<string, Json>): Effect {
+  return typeof tool.effect === 'function' ? tool.effect(args) : tool.effect
 }
 
 /** Does what the ledger has not seen done. The intent is committed after the checkpoint that holds the call, and before the tool is called. */
@@ -71,12 +76,12 @@ async function once(execute: Execute, effect: 'idempotent' | 'once'): Promise<Ex
 }
 
 async function perform(execute: Execute, intent: Intent): Promise<Execution> {
-  const { tool, run } = execute
+  const { run } = execute
   const result = await invoke(execute)
   await failpoint('effect.call:after')
   const unsure = result.status === 'error' && (result.code === 'TIMEOUT' || result.code === 'INTERNAL')
   // It broke off somewhere in the middle: the same question as after a worker's death.
-  if (unsure && tool.effect === 'once') {
+  if (unsure && intent.effect === 'once') {
     const known = await resolveDoubt(execute, intent, undefined)
     if (known.status !== 'error') return known
   }

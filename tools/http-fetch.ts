@@ -46,7 +46,7 @@ export const httpFetch = defineTool({
     body: z.string().max(100_000).optional().describe('Not with GET and HEAD.'),
   }),
   risk: ({ method }) => (isRead(method) ? 'low' : 'medium'),
-  effect: 'once',
+  effect: ({ method }) => (isRead(method) ? 'none' : 'once'),
   timeoutMs: 20_000,
   // The longest body in base64, and the headers.
   outputLimit: 100_000,
