@@ -25,7 +25,7 @@ export function checkpointed(
   return async ({ namespace, checkpointId, messageId }) => {
     // The last part names the calling task, the rest the graph that it is a task of.
     const graph = namespace.split('|').slice(0, -1).join('|')
-    if (durability === 'async') return await saver.committed(graph, checkpointId, signal)
+    if (durability === 'async') return await saver.committed(checkpointId, signal)
     if (durability === 'exit' && !(await checkpoints.holdsMessage(run.thread_id, graph, messageId))) {
       throw new NeedsCheckpoints()
     }

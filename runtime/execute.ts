@@ -195,12 +195,11 @@ async function stream(
     tenantId: run.tenant_id,
     signal,
     services: ports.services,
-    grants: { released: ports.holds.released },
-    ledger: ports.effects.ledger(run),
+    ...recordsOf(run, ports, abort),
     attempt: `${run.run_id}.${run.lease_token}`,
     checkpointed: checkpointed(run, durability, fenced, ports.checkpoints, signal),
   }
-  const { input, from } = await inputOf(run, ports.checkpoints)
+  const { input, from } = await inputOf(run, ports)
   await enterRun(context, async () => {
     const chunks = await graph.stream(input, {
       ...config,
@@ -221,6 +220,34 @@ async function stream(
   })
   signal.throwIfAborted()
   return held
+}
+
+/**
+ * The holds and the ledger, as the run's tools see them. A node may take any error for its own failure (a plan makes
+ * another plan of it): one that says nothing of the call ends the attempt before the node can.
+ */
+function recordsOf(
+  run: ClaimedRun,
+  { holds, effects }: ExecutorPorts,
+  abort: (reason: Error) => void,
+): Pick<RunContext, 'grants' | 'ledger'> {
+  const ending = async <T>(answer: Promise<T>): Promise<T> => {
+    try {
+      return await answer
+    } catch (error) {
+      if (error instanceof StorageUnavailable || error instanceof LeaseLost) abort(error)
+      throw error
+    }
+  }
+  const ledger = effects.ledger(run)
+  return {
+    grants: { released: (call) => ending(holds.released(call)) },
+    ledger: {
+      intend: (intent) => ending(ledger.intend(intent)),
+      retake: (intent, owner) => ending(ledger.retake(intent, owner)),
+      conclude: (intent, status, outcome) => ending(ledger.conclude(intent, status, outcome)),
+    },
+  }
 }
 
 function isInterrupt(payload: unknown): boolean {

@@ -94,9 +94,10 @@ async function* fromLive(
     }
     cursor.live = true
     if (news.from > cursor.last + 1) return
+    const first = cursor.last + 1
     const fresh = news.events
-      .map((event, index) => ({ ...event, seq: news.from + index }))
-      .slice(cursor.last + 1 - news.from)
+      .slice(first - news.from)
+      .map((event, index) => ({ ...event, seq: first + index }))
     yield* deliver(fresh, cursor)
     deadline = performance.now() + UNDER_WAY_MS
     // Only the run's status says whether this was its end: a run that is driven on after an error has several.

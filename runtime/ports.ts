@@ -81,14 +81,20 @@ export interface EditedArgs {
 export interface Queue {
   /** Announces the worker and extends its lease by `leaseMs`. Leases are judged by the database's clock. */
   heartbeat(workerId: string, leaseMs: number): Promise<void>
-  /** Up to `limit` runs, each of another thread; runs of silent workers come first. */
-  claim(workerId: string, limit: number): Promise<ClaimedRun[]>
+  /**
+   * Up to `limit` runs, each of another thread; runs of silent workers come first. `held`: the runs that the worker
+   * executes. Others that are its own by the table come back to it: the answer to an earlier claim was lost, or it
+   * gave them up when its lease was over, and nobody else took them.
+   */
+  claim(workerId: string, limit: number, held?: string[]): Promise<ClaimedRun[]>
   /** Ends the run. False where the lease was lost: nothing was written. */
   settle(run: ClaimedRun, outcome: Outcome): Promise<boolean>
   /** Gives the run back unfinished, so that another worker goes on at once. */
   handOver(run: ClaimedRun): Promise<void>
   /** What a client asked of the running run. */
   cancelAction(run: ClaimedRun): Promise<CancelAction | null>
+  /** Keeps with the run how many answers its interrupts had before it. */
+  noteAnswered(run: ClaimedRun, answered: Record<string, number>): Promise<void>
   /** Runs that wait for a worker. */
   depth(): Promise<number>
   /** Forgets the worker: its leases are over. */
@@ -208,6 +214,8 @@ export interface Checkpoints {
   fenced(run: ClaimedRun, failed: (error: Error) => void): FencedSaver
   /** Whether the newest checkpoint of that namespace has the message in its `messages`. */
   holdsMessage(threadId: string, namespace: string, messageId: string): Promise<boolean>
+  /** How many answers each interrupt that waits in the thread has had; those with none are left out. */
+  answerCounts(threadId: string): Promise<Record<string, number>>
   /** The run whose id the thread's head checkpoint is stamped with. */
   headRunId(threadId: string): Promise<string | undefined>
 }
@@ -215,7 +223,7 @@ export interface Checkpoints {
 export interface FencedSaver {
   saver: BaseCheckpointSaver
   /** Returns when that checkpoint is committed. Under `async` the graph runs ahead of its checkpoints. */
-  committed(namespace: string, checkpointId: string, signal: AbortSignal): Promise<void>
+  committed(checkpointId: string, signal: AbortSignal): Promise<void>
 }
 
 /** Says what time it is. Tests turn it; leases never ask it. */

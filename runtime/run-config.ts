@@ -1,6 +1,7 @@
-import { Command } from '@langchain/langgraph'
+import { Command, Send } from '@langchain/langgraph'
 import type { Assistant } from './assistant.ts'
-import type { Checkpoints } from './ports.ts'
+import type { Json } from './json.ts'
+import type { Checkpoints, Queue } from './ports.ts'
 import type { ClaimedRun } from './run.ts'
 
 const DEFAULT_RECURSION_LIMIT = 100
@@ -38,17 +39,56 @@ export function configOf(run: ClaimedRun, assistant: Assistant) {
 
 /**
  * What this attempt is given. The saver stamps the run's id into each checkpoint: an input is applied once, because
- * LangGraph ignores it where the head is this run's own; a resume is always the same map, which answers nothing
- * twice; a command that changes state, or a fork, is sent only until a checkpoint of this run exists.
+ * LangGraph ignores it where the head is this run's own; a resume is sent again until it was taken; a command that
+ * changes state, or a fork, is sent only until a checkpoint of this run exists.
  */
-export async function inputOf(run: ClaimedRun, checkpoints: Checkpoints) {
+export async function inputOf(
+  run: ClaimedRun,
+  { checkpoints, queue }: { checkpoints: Checkpoints; queue: Queue },
+) {
   const { input, command, checkpoint } = run.kwargs
   if (command?.resume !== undefined && command.update === undefined && command.goto === undefined) {
-    return { input: new Command({ resume: command.resume }), from: {} }
+    const resume = await stillUnanswered(run, command.resume, checkpoints, queue)
+    // With nothing left to answer the graph stops at its next questions again.
+    return { input: Object.keys(resume).length > 0 ? new Command({ resume }) : null, from: {} }
   }
   if (command === null && checkpoint === null) return { input, from: {} }
   if ((await checkpoints.headRunId(run.thread_id)) === run.run_id) return { input: null, from: {} }
   const from = checkpoint === null ? {} : { checkpoint_id: checkpoint.checkpoint_id }
-  const given = command === null ? input : new Command(command as ConstructorParameters<typeof Command>[0])
-  return { input: given, from }
+  return { input: command === null ? input : commandOf(command), from }
+}
+
+/** A client's `goto` names nodes, or nodes with the input that they start with: LangGraph's `Send` in JSON. */
+function commandOf({ goto, ...command }: NonNullable<RunRequest['command']>): Command {
+  const targets = goto === undefined ? [] : [goto].flat().map(targetOf)
+  return new Command({
+    ...(command as ConstructorParameters<typeof Command>[0]),
+    ...(targets.length === 0 ? {} : { goto: targets }),
+  })
+}
+
+function targetOf(target: Json): string | Send {
+  if (typeof target === 'string') return target
+  const { node, input } = target as { node: string; input?: Json }
+  return new Send(node, input ?? {})
+}
+
+/**
+ * The answers that no earlier attempt has delivered. All questions of one task share an interrupt id, so an answer
+ * that is sent again after its task has stored it and asked on would answer the next question.
+ */
+async function stillUnanswered(
+  run: ClaimedRun,
+  resume: Record<string, Json>,
+  checkpoints: Checkpoints,
+  queue: Queue,
+): Promise<Record<string, Json>> {
+  const counts = await checkpoints.answerCounts(run.thread_id)
+  if (run.answered === null) {
+    // Noted before the graph is given anything: an attempt that finds no note is the first that gets this far.
+    await queue.noteAnswered(run, counts)
+    return resume
+  }
+  const before = run.answered
+  return Object.fromEntries(Object.entries(resume).filter(([id]) => (counts[id] ?? 0) <= (before[id] ?? 0)))
 }

@@ -90,6 +90,8 @@ export interface ClaimedRun extends Run {
   lease_token: string
   /** Set where a cancel arrived while no worker held the run. */
   cancel_action: CancelAction | null
+  /** For the interrupts that the run answers: how many answers each had before it. */
+  answered: Record<string, number> | null
   /** Takeovers in a row that found no new checkpoint. */
   stalls: number
 }

@@ -20,7 +20,7 @@ export async function startWorker(
 ): Promise<Worker> {
   const id = newId()
   const closing = new AbortController()
-  const active = new Map<string, { abort: AbortController; done: Promise<void> }>()
+  const active = new Map<string, Execution>()
   const watch = ports.signals.watch(topics.queue)
 
   await ports.queue.heartbeat(id, leaseMs)
@@ -28,20 +28,23 @@ export async function startWorker(
     () => ports.queue.heartbeat(id, leaseMs),
     leaseMs,
     () => {
-      for (const [runId, { abort }] of active) abort.abort(new LeaseLost(runId))
+      for (const { runId, abort } of active.values()) abort.abort(new LeaseLost(runId))
     },
   )
 
   const start = (run: ClaimedRun) => {
     const abort = new AbortController()
-    const done = execute(run, abort.signal, ports).finally(() => active.delete(run.run_id))
-    active.set(run.run_id, { abort, done })
+    // By the token too: a run that this worker lost and took again is executed a second time while the first ends.
+    const key = `${run.run_id}.${run.lease_token}`
+    const done = execute(run, abort.signal, ports).finally(() => active.delete(key))
+    active.set(key, { runId: run.run_id, abort, done })
   }
   const claim = async () => {
     while (!closing.signal.aborted) {
       let claimed: ClaimedRun[] = []
       try {
-        claimed = await ports.queue.claim(id, slots - active.size)
+        const held = [...active.values()].map(({ runId }) => runId)
+        claimed = await ports.queue.claim(id, slots - active.size, held)
       } catch (error) {
         ports.log.error('The queue cannot be read; trying again', { cause: String(error) })
       }
@@ -67,10 +70,13 @@ export async function startWorker(
   }
 }
 
-async function endWithin(
-  graceMs: number,
-  active: Map<string, { abort: AbortController; done: Promise<void> }>,
-): Promise<void> {
+interface Execution {
+  runId: string
+  abort: AbortController
+  done: Promise<void>
+}
+
+async function endWithin(graceMs: number, active: Map<string, Execution>): Promise<void> {
   const timer = setTimeout(() => {
     for (const { abort } of active.values()) abort.abort(new HandedOver())
   }, graceMs)

@@ -3,13 +3,15 @@ import type { RunnableConfig } from '@langchain/core/runnables'
 import {
   type ChannelVersions,
   type Checkpoint,
+  type CheckpointListOptions,
   type CheckpointMetadata,
+  type CheckpointTuple,
   type PendingWrite,
   WRITES_IDX_MAP,
 } from '@langchain/langgraph-checkpoint'
 import { PostgresSaver } from '@langchain/langgraph-checkpoint-postgres'
 import { failpoint } from '../runtime/failpoint.ts'
-import { LeaseLost } from '../runtime/lease.ts'
+import { LeaseLost, StorageUnavailable } from '../runtime/lease.ts'
 import type { Checkpoints } from '../runtime/ports.ts'
 import type { ClaimedRun } from '../runtime/run.ts'
 import { answered, type Database, jsonbText } from './database.ts'
@@ -53,7 +55,55 @@ const PUT_SPECIAL_WRITES = putWritesSql(
 const HEAD_RUN_ID = `
   select metadata ->> 'run_id' as run_id from checkpoints
   where thread_id = $1 and checkpoint_ns = ''
-  order by checkpoint_id desc limit 1`
+  order by position desc limit 1`
+
+// By the order in which they were stored: their ids sort by the clock of whoever made them.
+const HEAD = `
+  select checkpoint_id from checkpoints
+  where thread_id = $1 and checkpoint_ns = $2
+  order by position desc limit 1`
+
+const listSql = (where: string, limit: number | undefined) => `
+  select thread_id, checkpoint_ns, checkpoint_id from checkpoints cp ${where}
+  order by position desc ${limit === undefined ? '' : `limit ${Math.trunc(limit)}`}`
+
+const positionOf = (parameter: number) => `(
+  select position from checkpoints b
+  where b.thread_id = cp.thread_id and b.checkpoint_ns = cp.checkpoint_ns and b.checkpoint_id = $${parameter})`
+
+// The pauses of the newest checkpoint of each namespace.
+const PAUSES = `
+  select task_id, channel, type, blob from checkpoint_writes w
+  where thread_id = $1 and channel in ('__interrupt__', '__resume__')
+    and checkpoint_id = (
+      select max(checkpoint_id) from checkpoints c
+      where c.thread_id = w.thread_id and c.checkpoint_ns = w.checkpoint_ns
+    )`
+
+interface PauseRow extends Record<string, unknown> {
+  task_id: string
+  channel: string
+  type: string
+  blob: Uint8Array
+}
+
+/** A task that paused again after an answer has both: its interrupt and the answers that it was given so far. */
+async function countAnswers(
+  rows: PauseRow[],
+  serde: PostgresSaver['serde'],
+): Promise<Record<string, number>> {
+  const answers = new Map<string, number>()
+  const interrupts: [string, string][] = []
+  for (const { task_id, channel, type, blob } of rows) {
+    const value: unknown = await serde.loadsTyped(type, blob)
+    const list: unknown[] = Array.isArray(value) ? value : [value]
+    if (channel === '__resume__') answers.set(task_id, list.length)
+    else for (const interrupt of list) interrupts.push([task_id, String((interrupt as { id?: string }).id)])
+  }
+  return Object.fromEntries(
+    interrupts.flatMap(([task, id]) => (answers.has(task) ? [[id, answers.get(task) ?? 0]] : [])),
+  )
+}
 
 export function createCheckpoints(db: Database): Checkpoints {
   const plain = new Checkpointer(db)
@@ -69,6 +119,10 @@ export function createCheckpoints(db: Database): Checkpoints {
       const messages: unknown = tuple?.checkpoint.channel_values['messages']
       return Array.isArray(messages) && messages.some((message: { id?: string }) => message.id === messageId)
     },
+    async answerCounts(threadId) {
+      const { rows } = await db.query<PauseRow>(PAUSES, [threadId])
+      return await countAnswers(rows, plain.serde)
+    },
     async headRunId(threadId) {
       const { rows } = await db.query<{ run_id: string | null }>(HEAD_RUN_ID, [threadId])
       return rows[0]?.run_id ?? undefined
@@ -76,7 +130,7 @@ export function createCheckpoints(db: Database): Checkpoints {
   }
 }
 
-/** LangGraph's saver with versions that cannot collide. */
+/** LangGraph's saver with versions that cannot collide, and checkpoints in the order in which they were stored. */
 class Checkpointer extends PostgresSaver {
   protected readonly db: Database
 
@@ -97,6 +151,42 @@ class Checkpointer extends PostgresSaver {
     // LangGraph takes strings wherever its types say number (BaseCheckpointSaver is generic only inside).
     return version as unknown as number
   }
+
+  /** The stock saver takes the highest id for the newest, which after a change of machines may be an older one. */
+  override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
+    const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
+    if (checkpoint_id) return await answered(super.getTuple(config))
+    const { rows } = await this.db.query<{ checkpoint_id: string }>(HEAD, [thread_id, checkpoint_ns])
+    const [head] = rows
+    if (head === undefined) return undefined
+    const configurable = { thread_id, checkpoint_ns, checkpoint_id: head.checkpoint_id }
+    return await answered(super.getTuple({ configurable }))
+  }
+
+  /** Newest first. */
+  override async *list(
+    config: RunnableConfig,
+    options: CheckpointListOptions = {},
+  ): AsyncGenerator<CheckpointTuple> {
+    const [where, values] = this._searchWhere(config, options.filter, options.before)
+    const { rows } = await this.db.query(listSql(where, options.limit), values)
+    for (const configurable of rows) {
+      const tuple = await this.getTuple({ configurable })
+      if (tuple !== undefined) yield tuple
+    }
+  }
+
+  protected override _searchWhere(
+    config?: RunnableConfig,
+    filter?: Record<string, unknown>,
+    before?: RunnableConfig,
+  ): [string, unknown[]] {
+    const [where, values] = super._searchWhere(config, filter)
+    const id: unknown = before?.configurable?.['checkpoint_id']
+    if (id === undefined) return [where, values]
+    const earlier = `position < ${positionOf(values.length + 1)}`
+    return [where === '' ? `where ${earlier}` : `${where} and ${earlier}`, [...values, id]]
+  }
 }
 
 /** A run's checkpointer: stamps the run's id, and writes only while the run's lease holds. */
@@ -104,8 +194,8 @@ class FencedCheckpointer extends Checkpointer {
   readonly #run: ClaimedRun
   readonly #failed: (error: Error) => void
   #dead = false
-  /** The newest checkpoint of each namespace that is known to be in the database. Ids rise. */
-  readonly #newest = new Map<string, string>()
+  /** The checkpoints that are known to be in the database. */
+  readonly #stored = new Set<string>()
   #waiting: (() => void)[] = []
 
   constructor(db: Database, run: ClaimedRun, failed: (error: Error) => void) {
@@ -139,19 +229,29 @@ class FencedCheckpointer extends Checkpointer {
       ])
     })
     if (stored) await failpoint('checkpoint.put:after')
-    if (stored) this.#note(checkpoint_ns, checkpoint.id)
+    if (stored) this.#note(checkpoint.id)
     return { configurable: { thread_id, checkpoint_ns, checkpoint_id: checkpoint.id } }
   }
 
   override async getTuple(config: RunnableConfig) {
-    const tuple = await answered(super.getTuple(config))
-    const { checkpoint_ns = '', checkpoint_id } = tuple?.config.configurable ?? {}
-    if (typeof checkpoint_id === 'string') this.#note(String(checkpoint_ns), checkpoint_id)
+    const tuple = await this.#read(config)
+    const { checkpoint_id } = tuple?.config.configurable ?? {}
+    if (typeof checkpoint_id === 'string') this.#note(checkpoint_id)
     return tuple
   }
 
-  async committed(namespace: string, checkpointId: string, signal: AbortSignal): Promise<void> {
-    while ((this.#newest.get(namespace) ?? '') < checkpointId) {
+  /** A subgraph's state is read inside a node, which may take the error for its own failure: the attempt ends with it. */
+  async #read(config: RunnableConfig) {
+    try {
+      return await super.getTuple(config)
+    } catch (error) {
+      if (error instanceof StorageUnavailable) this.#fail(error)
+      throw error
+    }
+  }
+
+  async committed(checkpointId: string, signal: AbortSignal): Promise<void> {
+    while (checkpointId !== '' && !this.#stored.has(checkpointId)) {
       signal.throwIfAborted()
       const { promise, resolve } = Promise.withResolvers<void>()
       this.#waiting.push(resolve)
@@ -160,8 +260,8 @@ class FencedCheckpointer extends Checkpointer {
     }
   }
 
-  #note(namespace: string, checkpointId: string): void {
-    if ((this.#newest.get(namespace) ?? '') < checkpointId) this.#newest.set(namespace, checkpointId)
+  #note(checkpointId: string): void {
+    this.#stored.add(checkpointId)
     for (const wake of this.#waiting.splice(0)) wake()
   }
 

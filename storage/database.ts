@@ -64,12 +64,12 @@ export async function answered<T>(statement: Promise<T>): Promise<T> {
   }
 }
 
-/** Class 08 is the connection, 57P the server's own end, 53300 too many connections; `pg` and Node add theirs. */
+/** Class 08 is the connection, 57P the server's own end, 25P03 a transaction that stood still, 53300 too many connections; `pg` and Node add theirs. */
 function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const code = 'code' in error ? String(error.code) : ''
   return (
-    /^(08...|57P0[1-5]|53300|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|ENOENT)$/.test(
+    /^(08...|57P0[1-5]|25P03|53300|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|ENOENT)$/.test(
       code,
     ) ||
     /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed)/.test(

@@ -16,7 +16,7 @@ const THIS = 'thread_id = $1 and message_id = $4 and call_id = $5 and args_hash 
 // What is found is read from the statement's snapshot, so that an effect that this statement adds is not among it.
 const INTEND = `
   with fence as (${FENCE}), found as (
-    select status, outcome, lease_token from effects where ${THIS}
+    select status, outcome, run_id || '.' || lease_token as owner from effects where ${THIS}
   ), added as (
     insert into effects (thread_id, run_id, lease_token, message_id, call_id, args_hash, tool, effect, key, status)
     select $1, $2, $3, $4, $5, $6, $7, $8, $9, 'intended' from fence
@@ -34,14 +34,14 @@ const INTEND = `
 const RETAKE = `
   with fence as (${FENCE})
   update effects set run_id = $2, lease_token = $3
-  where ${THIS} and status = 'intended' and lease_token = $7 and exists (select 1 from fence)
+  where ${THIS} and status = 'intended' and run_id || '.' || lease_token = $7 and exists (select 1 from fence)
   returning 1`
 
 // An effect that its own run has begun and no later one has taken over.
 const CONCLUDE = `
   with fence as (${FENCE})
   update effects set status = $7, outcome = $8::json, ended_at = now()
-  where ${THIS} and status = 'intended' and lease_token = $3 and exists (select 1 from fence)
+  where ${THIS} and status = 'intended' and run_id = $2 and lease_token = $3 and exists (select 1 from fence)
   returning 1`
 
 const LIST = `
@@ -54,7 +54,7 @@ interface IntendRow {
   begun: boolean
   status: Effect['status'] | null
   outcome: Json
-  lease_token: unknown
+  owner: string | null
 }
 
 interface Row extends Omit<Effect, 'created_at' | 'ended_at'> {
@@ -127,6 +127,6 @@ function intentionOf(row: IntendRow): Intention {
     case 'retry':
     case null:
       // `retry` and none were taken just now by another execution of the same call.
-      return { state: 'in_doubt', owner: String(row.lease_token ?? 0) }
+      return { state: 'in_doubt', owner: row.owner ?? '' }
   }
 }

@@ -2,6 +2,8 @@ import pg from 'pg'
 import { answered, type Database, inTransaction } from './database.ts'
 
 const RECONNECT_MS = 500
+/** A process that stops in the middle of a transaction holds the thread's lock, and with it every takeover, no longer. */
+const IDLE_IN_TRANSACTION_MS = 5_000
 
 /** Connects to the server, or throws with what to do about it. `close()` ends every connection. */
 export async function openPostgres(
@@ -13,9 +15,12 @@ export async function openPostgres(
     max: options.poolSize,
     connectionTimeoutMillis: options.connectTimeoutMs,
     application_name: 'holdpoint',
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
   })
-  // An idle connection that breaks is replaced by the pool; without a listener its error would end the process.
+  // A connection that breaks is replaced by the pool, and the statement on it fails. Without a listener its error would
+  // end the process: the pool's hears of idle ones, the client's own of one that is lent out for a transaction.
   pool.on('error', () => {})
+  pool.on('connect', (client) => client.on('error', () => {}))
   let version: string
   try {
     const { rows } = await pool.query<{ server_version: string }>('show server_version')

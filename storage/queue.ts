@@ -9,24 +9,27 @@ import { notify } from './signals.ts'
 /** How long an approval is open. */
 const HOLD_OPEN = '4 hours'
 
-const CLAIM_COLUMNS = `${RUN_COLUMNS}, runs.tenant_id, runs.worker_id, runs.lease_token, runs.cancel_action, runs.stalls`
+const CLAIM_COLUMNS = `${RUN_COLUMNS}, runs.tenant_id, runs.worker_id, runs.lease_token, runs.cancel_action, runs.stalls, runs.answered`
 
 const HEARTBEAT = `
   insert into workers (worker_id, expires_at)
   values ($1, clock_timestamp() + make_interval(secs => $2::double precision / 1000))
   on conflict (worker_id) do update set expires_at = excluded.expires_at`
 
-// Runs of workers whose lease is over. The thread row is locked as by every other change of a run's status. A takeover
+// Runs of workers whose lease is over, and of this one if it does not know of them. The thread row is locked as by every other change of a run's status. A takeover
 // that finds the same newest checkpoint as the one before it is a stall: a run that kills its workers must end.
 const TAKE_OVER = `
   with orphan as (
     select runs.thread_id, runs.run_id, runs.lease_token, (
-        select max(checkpoint_id) from checkpoints where checkpoints.thread_id = runs.thread_id::text
+        select max(position)::text from checkpoints where checkpoints.thread_id = runs.thread_id::text
       ) as progress
     from runs join threads using (thread_id)
     where runs.status = 'running'
-      and not exists (
-        select 1 from workers where workers.worker_id = runs.worker_id and workers.expires_at > clock_timestamp()
+      and (
+        not exists (
+          select 1 from workers where workers.worker_id = runs.worker_id and workers.expires_at > clock_timestamp()
+        )
+        or (runs.worker_id = $1 and not runs.run_id = any($3::uuid[]))
       )
     limit $2
     for update of threads skip locked
@@ -144,6 +147,10 @@ const HAND_OVER = `
   update runs set status = 'pending', ahead = true, worker_id = null, updated_at = now()
   where thread_id = $1 and run_id = $2 and lease_token = $3 and status = 'running'`
 
+const NOTE_ANSWERED = `
+  update runs set answered = $4::json
+  where thread_id = $1 and run_id = $2 and lease_token = $3 and status = 'running'`
+
 const CANCEL_ACTION =
   'select cancel_action from runs where thread_id = $1 and run_id = $2 and lease_token = $3'
 
@@ -153,6 +160,7 @@ interface ClaimRow extends RunRow {
   lease_token: unknown
   cancel_action: CancelAction | null
   stalls: number
+  answered: Record<string, number> | null
 }
 
 export function createQueue(db: Database): Queue {
@@ -160,10 +168,10 @@ export function createQueue(db: Database): Queue {
     async heartbeat(workerId, leaseMs) {
       await db.query(HEARTBEAT, [workerId, leaseMs])
     },
-    async claim(workerId, limit) {
-      const orphans = await claimRows(db, TAKE_OVER, workerId, limit)
+    async claim(workerId, limit, held) {
+      const orphans = await claimRows(db, TAKE_OVER, [workerId, limit, held ?? null])
       const left = limit - orphans.length
-      const claimed = left > 0 ? [...orphans, ...(await claimRows(db, CLAIM, workerId, left))] : orphans
+      const claimed = left > 0 ? [...orphans, ...(await claimRows(db, CLAIM, [workerId, left]))] : orphans
       if (claimed.length > 0) await failpoint('run.claim:after')
       return claimed
     },
@@ -193,6 +201,9 @@ export function createQueue(db: Database): Queue {
       ])
       return rows[0]?.cancel_action ?? null
     },
+    async noteAnswered(run, answered) {
+      await db.query(NOTE_ANSWERED, [run.thread_id, run.run_id, run.lease_token, JSON.stringify(answered)])
+    },
     async depth() {
       const { rows } = await db.query<{ n: number }>(
         `select count(*)::integer as n from runs where status = 'pending' and available_at <= clock_timestamp()`,
@@ -205,9 +216,9 @@ export function createQueue(db: Database): Queue {
   }
 }
 
-async function claimRows(db: Database, sql: string, workerId: string, limit: number): Promise<ClaimedRun[]> {
+async function claimRows(db: Database, sql: string, values: unknown[]): Promise<ClaimedRun[]> {
   try {
-    const { rows } = await db.query<ClaimRow & Record<string, unknown>>(sql, [workerId, limit])
+    const { rows } = await db.query<ClaimRow & Record<string, unknown>>(sql, values)
     return rows.map(toClaimed)
   } catch (error) {
     // Another claimer was quicker with the same thread; the next round finds what is left.
@@ -320,5 +331,6 @@ function toClaimed(row: ClaimRow): ClaimedRun {
     lease_token: String(row.lease_token),
     cancel_action: row.cancel_action,
     stalls: row.stalls,
+    answered: row.answered,
   }
 }

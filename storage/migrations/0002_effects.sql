@@ -27,3 +27,6 @@ alter table holds add constraint holds_kind_check check (kind in ('tool', 'in_do
 -- Takeovers of the run in a row that found no new checkpoint, and the newest checkpoint that the last one found.
 alter table runs add column stalls integer not null default 0;
 alter table runs add column progress text;
+
+-- How many answers each interrupt that this run answers had already, where it had any (runtime/run-config.ts).
+alter table runs add column answered json;
