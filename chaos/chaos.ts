@@ -29,8 +29,6 @@ export interface Report {
 /** How long readers may take to their end after everything has ended. */
 const READERS_END_WITHIN_MS = 20_000
 const SAY_EVERY_MS = 10_000
-/** The load may be that much ahead of the faults. */
-const LEAD = 0.03
 const WORKERS = 8
 
 /** Lets a load of runs and a schedule of faults go on together, and checks what became of it all. */
@@ -78,13 +76,12 @@ export async function chaos(
       failed: (error: unknown) => broken.abort(error),
     }
     const readers = createReaders(shared)
-    const allowed = () => Math.ceil((faults.progress() + LEAD) * options.runs) + options.concurrency
     const load = createLoad({
       ...shared,
       readers,
       runs: options.runs,
       concurrency: options.concurrency,
-      allowed,
+      faults: () => faults.progress(),
     })
     const plan = planFaults(random.fork('plan'), options)
     const faults = createFaults({
@@ -94,7 +91,7 @@ export async function chaos(
       watcher,
       cluster: database?.cluster,
       leaseMs: options.leaseMs,
-      load: () => load.started() / options.runs,
+      load: () => load.settled() / options.runs,
     })
     for (const slot of fleet.slots) await fleet.start(slot)
     const people = createPeople({ ...shared, readers, directory })

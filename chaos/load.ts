@@ -26,8 +26,8 @@ interface LoadOptions {
   runs: number
   /** Threads that are busy or held at a time. */
   concurrency: number
-  /** How many runs may have been started by now: load and faults go on together. */
-  allowed(): number
+  /** From 0 to 1: how much of the faults is over. Load and faults go on together, and more runs come until both are over. */
+  faults(): number
   door: Door
   readers: Readers
   random: Random
@@ -40,6 +40,10 @@ const SAME_THREAD = 0.3
 /** A part is started and streamed by one request. */
 const STREAMED = 0.3
 const LOOK_EVERY_MS = 250
+/** While the load is ahead of the faults, so many threads keep the servers busy. */
+const TRICKLE = 6
+/** How far ahead that is. */
+const LEAD = 0.03
 
 interface ThreadOfOurs {
   id: string
@@ -142,9 +146,12 @@ export function createLoad(options: LoadOptions): Load {
     async run() {
       const starting = new Set<Promise<void>>()
       const failures: unknown[] = []
-      while (started < runs || starting.size > 0 || active.size > 0) {
+      const more = () => started < runs || options.faults() < 1
+      const most = () =>
+        started / runs > options.faults() + LEAD ? Math.min(TRICKLE, concurrency) : concurrency
+      while (more() || starting.size > 0 || active.size > 0) {
         if (failures.length > 0) throw failures[0]
-        while (started < Math.min(runs, options.allowed()) && starting.size + active.size < concurrency) {
+        while (more() && starting.size + active.size < most()) {
           const own = random.fork(`run ${started}`)
           const again = own.chance(SAME_THREAD) && threads.length > 0
           const thread = again ? own.pick(threads) : { id: randomUUID(), graph: own.pick(GRAPHS) }

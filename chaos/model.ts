@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ChatServer, startChatServer } from '../models/chat-protocol.ts'
-import type { ChatAnswer } from '../models/chat-protocol/completion.ts'
+import type { ChatAnswer, Json } from '../models/chat-protocol/completion.ts'
 import { type ChatMessage, type ChatRequest, textOf } from '../models/chat-protocol/request.ts'
 import { doneText, goalOf, readGoal, readTask, type Script, type ScriptedCall } from './script.ts'
 
@@ -51,13 +51,10 @@ function planOf({ turns }: Script, text: string) {
 }
 
 function callsOf(calls: ScriptedCall[]): ChatAnswer {
-  return {
-    toolCalls: calls.map(({ tool, note, before, after }) => ({
-      name: tool,
-      args:
-        tool === 'send_email'
-          ? { to: 'reader@example.com', subject: note, body: note }
-          : { note, before, after },
-    })),
-  }
+  return { toolCalls: calls.map((call) => ({ name: call.tool, args: argsOf(call) })) }
+}
+
+function argsOf({ tool, note, before, after }: ScriptedCall): Json {
+  if (tool === 'send_email') return { to: 'reader@example.com', subject: note, body: note }
+  return { note, before, after }
 }

@@ -36,7 +36,6 @@ export interface Change {
   scores: Partial<Record<ScorerName, [number, number]>>
   before: string
   after: string
-  why: string[]
 }
 
 export interface Diff {
@@ -123,6 +122,6 @@ function changesOf(before: Record<string, number>, after: Scores, better: boolea
   return Object.fromEntries(pairs)
 }
 
-function changeOf({ id, tags, answer, why }: CaseResult, before: string, scores: Change['scores']): Change {
-  return { id, tags, scores, before, after: answer, why }
+function changeOf({ id, tags, answer }: CaseResult, before: string, scores: Change['scores']): Change {
+  return { id, tags, scores, before, after: answer }
 }

@@ -14,12 +14,16 @@ export interface Target {
   dataDir: string
 }
 
+/** A case takes 1 s, on a crowded machine 10; one that hangs must not keep the others from being told. */
+const CASE_MS = 60_000
+
 /** No case needs more holds than this, one after the other; an agent that makes more is caught in a loop. */
 const MAX_HOLDS = 10
 
 /** Does a case's tasks on a thread of its own, decides its holds and looks at what came of it. */
 export async function drive(one: EvalCase, target: Target): Promise<Observation & { mailPaths: string[] }> {
   const { client } = target
+  const signal = AbortSignal.timeout(CASE_MS)
   const started = performance.now()
   const { thread_id: threadId } = await client.threads.create()
   const files = createFiles(target, threadId)
@@ -33,10 +37,12 @@ export async function drive(one: EvalCase, target: Target): Promise<Observation 
         input: { messages: [{ role: 'user', content: task }] },
         streamMode: ['updates', 'custom'],
         streamSubgraphs: true,
+        signal,
       }),
       transcript,
+      signal,
     )
-    await decideAll(one, target, threadId, transcript, holds)
+    await decideAll(one, target, threadId, transcript, holds, signal)
   }
 
   const { values } = await client.threads.getState<{
@@ -69,8 +75,12 @@ function textOf(content: unknown): string {
   return content.map((part: { text?: string }) => part.text ?? '').join('')
 }
 
-async function follow(stream: AsyncIterable<{ event: string; data: unknown }>, transcript: Transcript) {
+type Events = AsyncIterable<{ event: string; data: unknown }>
+
+async function follow(stream: Events, transcript: Transcript, signal: AbortSignal): Promise<void> {
   for await (const { event, data } of stream) transcript.take(event, data)
+  // The client ends an aborted stream as if it were at its end.
+  signal.throwIfAborted()
 }
 
 /** Decides what waits, oldest first, and follows the runs that go on, until nothing waits. */
@@ -80,6 +90,7 @@ async function decideAll(
   threadId: string,
   transcript: Transcript,
   holds: ObservedHold[],
+  signal: AbortSignal,
 ): Promise<void> {
   for (;;) {
     const waiting = await json<Hold[]>(`${url}/approvals?status=pending&thread_id=${threadId}`)
@@ -96,7 +107,7 @@ async function decideAll(
       body: JSON.stringify(decision),
     })
     if (decided.resumed_run_id !== null)
-      await follow(client.runs.joinStream(threadId, decided.resumed_run_id), transcript)
+      await follow(client.runs.joinStream(threadId, decided.resumed_run_id, { signal }), transcript, signal)
   }
 }
 

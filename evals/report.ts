@@ -35,14 +35,9 @@ export function diffOf({ regressions, improvements, added, vanished }: Diff): st
   ].join('\n')
 }
 
-function changeLines(kind: string, { id, scores, before, after, why }: Change): string[] {
+function changeLines(kind: string, { id, scores, before, after }: Change): string[] {
   const moved = Object.entries(scores).map(([name, [was, is]]) => `${name} ${was} -> ${is}`)
-  return [
-    `  ${kind.padEnd(12)} ${id}: ${moved.join(', ')}`,
-    `    before: ${before}`,
-    `    after:  ${after}`,
-    ...(kind === 'REGRESSION' ? why.map((line) => `    ${line}`) : []),
-  ]
+  return [`  ${kind.padEnd(12)} ${id}: ${moved.join(', ')}`, `    before: ${before}`, `    after:  ${after}`]
 }
 
 const CASE_HEADING = ['case', ...SCORER_NAMES, 'calls', 'turns', 'tokens', 'ms', 'end', 'failure class']

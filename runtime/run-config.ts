@@ -2,7 +2,7 @@ import { Command, Send } from '@langchain/langgraph'
 import type { Assistant } from './assistant.ts'
 import type { Json } from './json.ts'
 import type { Checkpoints, Queue } from './ports.ts'
-import type { ClaimedRun } from './run.ts'
+import type { ClaimedRun, RunRequest } from './run.ts'
 
 const DEFAULT_RECURSION_LIMIT = 100
 

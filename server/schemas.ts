@@ -125,10 +125,19 @@ export const History = z.object({
 const StreamMode = z.enum(STREAM_MODES)
 const Nodes = z.union([z.literal('*'), z.array(z.string())])
 
+/** A node, or a node with the input that it starts with. */
+const Target = z.union([z.string().min(1), z.object({ node: z.string().min(1), input: Any.optional() })])
+
 export const RunCreate = z.object({
   assistant_id: z.string().min(1).max(200),
   input: Any.nullish(),
-  command: z.object({ resume: Any.optional(), update: Any.nullish(), goto: Any.nullish() }).nullish(),
+  command: z
+    .object({
+      resume: Any.optional(),
+      update: z.union([Dict, z.array(z.tuple([z.string(), Any]))]).nullish(),
+      goto: z.union([Target, z.array(Target)]).nullish(),
+    })
+    .nullish(),
   config: z
     .object({
       configurable: Dict.nullish(),

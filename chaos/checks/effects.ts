@@ -15,7 +15,7 @@ const HOLDS = `
   select h.thread_id, h.kind, h.tool, h.status, coalesce(h.args ->> 'note', h.args ->> 'subject') as note, r.attempt
   from holds h join runs r on r.thread_id = h.thread_id and r.run_id = h.run_id`
 
-const ENDED = `select metadata ->> 'tag' as tag from runs where status = 'success' and request -> 'command' = 'null'`
+const ENDED = `select metadata ->> 'tag' as tag from runs where status = 'success' and request ->> 'command' is null`
 
 /** Effects by the note that names them: the model, asked again after a takeover, gives the same note other ids. */
 export async function checkEffects(evidence: Evidence): Promise<Line[]> {

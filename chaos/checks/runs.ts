@@ -14,7 +14,7 @@ interface RunRow {
 
 const RUNS = `
   select run_id, thread_id, status, error ->> 'error' as error,
-    case when request -> 'command' = 'null' then metadata ->> 'tag' end as tag
+    case when request ->> 'command' is null then metadata ->> 'tag' end as tag
   from runs`
 
 // DESIGN's table of statuses, for a thread on which nothing goes on.

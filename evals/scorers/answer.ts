@@ -10,10 +10,10 @@ export const scoreAnswer: Scorer = ({ expected: { answer } }, { answer: text }) 
     .map((one) => `the answer does not say ${typeof one === 'string' ? `"${one}"` : String(one)}`)
   const never = answer.never ?? []
   const said = never.filter((one) => one.test(folded)).map((one) => `the answer must not say ${String(one)}`)
-  const rows = answer.rows ? differences(answer.rows, readRows(text)).map((one) => `answer: ${one}`) : []
+  const rows = answer.rows ? differences(answer.rows, readRows(text)) : []
   const checked = answer.says.length + never.length + (answer.rows?.size ?? 0)
-  const problems = [...unsaid, ...said, ...rows]
-  return share(checked, problems.length > 0 ? [...problems, `it was: ${short(text)}`] : [])
+  const { value, why } = share(checked, [...unsaid, ...said, ...rows])
+  return { value, why: why.length > 0 ? [...why, `it was: ${short(text)}`] : [] }
 }
 
 /** A number is not found inside a longer one. */

@@ -9,10 +9,17 @@ export interface Score {
 
 export type Scorer = (one: EvalCase, seen: Observation) => Score
 
+/** A table that is wrong is wrong in every row: a few of them say it. */
+const SHOWN = 5
+
 /** The share of what was checked that is as it should be. */
 export function share(checked: number, problems: string[]): Score {
   if (problems.length === 0) return { value: 1, why: [] }
-  return { value: Math.max(0, 1 - problems.length / Math.max(1, checked)), why: problems }
+  const more = problems.length - SHOWN
+  return {
+    value: Math.max(0, 1 - problems.length / Math.max(1, checked)),
+    why: [...problems.slice(0, SHOWN), ...(more > 0 ? [`and ${more} more`] : [])],
+  }
 }
 
 export function allOrNothing(problem: string | null): Score {

@@ -20,9 +20,25 @@ const TYPES: Record<string, string> = {
 
 /** By name, so that a request can ask for nothing else. All but the two pages are served below /console. */
 const FILES = [
-  ...['index.html', 'docs.html', 'style.css', 'approvals.css', 'docs.css'],
-  ...['approvals.js', 'api.js', 'call.js', 'decision.js', 'detail.js', 'edit.js', 'element.js', 'list.js'],
-  ...['outcome.js', 'route.js', 'when.js', 'docs.js', 'curl.js', 'schema-text.js'],
+  'index.html',
+  'docs.html',
+  'style.css',
+  'approvals.css',
+  'docs.css',
+  'approvals.js',
+  'api.js',
+  'call.js',
+  'decision.js',
+  'detail.js',
+  'edit.js',
+  'element.js',
+  'list.js',
+  'outcome.js',
+  'route.js',
+  'when.js',
+  'docs.js',
+  'curl.js',
+  'schema-text.js',
 ]
 
 const PAGES: Record<string, string> = { 'index.html': '/console', 'docs.html': '/docs' }

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Json } from '../../runtime/json.ts'
 import { type ScriptedModel, startScriptedModel } from '../support/scripted-model.ts'
 import { startTestServer, type TestServer } from '../support/server.ts'
@@ -19,6 +19,11 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
     model = await startScriptedModel([])
     server = await startTestServer({ modelUrl: model.url })
     browser = await openBrowser()
+  })
+
+  // An open page would go on polling.
+  afterEach(async () => {
+    await Promise.all(browser.contexts().map((context) => context.close()))
   })
 
   afterAll(async () => {
@@ -59,7 +64,15 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
     ])
     expect(await shown.locator('pre').textContent()).toBe(mail.body)
     const details = page.getByRole('article', { name: 'Approval of send_email' })
-    for (const text of [call.thread_id, call.run_id, call.approval_id, 'medium risk', 'react', /expires in 3 h/, /decide as local/]) {
+    for (const text of [
+      call.thread_id,
+      call.run_id,
+      call.approval_id,
+      'medium risk',
+      'react',
+      /expires in 3 h/,
+      /decide as local/,
+    ]) {
       await details.getByText(text).first().waitFor()
     }
     expect(page.url()).toContain(`#/approvals/${call.approval_id}`)
@@ -88,7 +101,12 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
 
   test('Edit sends what was written instead, and leaves alone what was not touched', async () => {
     const body = 'A line\r\nand another'
-    const call = await holdMail(server, model, { to: 'ops@example.com', cc: 'lea@example.com', subject: 'Edit me', body })
+    const call = await holdMail(server, model, {
+      to: 'ops@example.com',
+      cc: 'lea@example.com',
+      subject: 'Edit me',
+      body,
+    })
     const { page } = await open(call)
     await page.getByRole('button', { name: 'Edit' }).click()
     expect(await page.getByLabel('To').evaluate((input) => input === document.activeElement)).toBe(true)
@@ -101,10 +119,16 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
 
     const outcome = page.getByRole('region', { name: 'Outcome' })
     await outcome.getByRole('heading', { name: 'Approved with changes' }).waitFor()
-    expect(await outcome.getByRole('definition').allTextContents()).toEqual(['cfo@example.com, ceo@example.com', 'Edited by a person'])
+    expect(await outcome.getByRole('definition').allTextContents()).toEqual([
+      'cfo@example.com, ceo@example.com',
+      'Edited by a person',
+    ])
     await outcome.getByText('done').waitFor()
     expect((await approvalNow(server, call)).decisions).toMatchObject([
-      { type: 'edit', args: { to: ['cfo@example.com', 'ceo@example.com'], subject: 'Edited by a person', body } },
+      {
+        type: 'edit',
+        args: { to: ['cfo@example.com', 'ceo@example.com'], subject: 'Edited by a person', body },
+      },
     ])
     const mails = await mailsWith('Edited by a person')
     expect(mails).toHaveLength(1)
@@ -173,11 +197,16 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
     await json.fill(JSON.stringify({ ...args, method: 'PUT' }))
     await page.getByRole('button', { name: 'Approve with these changes' }).click()
     await page.getByRole('region', { name: 'Outcome' }).getByText('done').waitFor()
-    expect((await approvalNow(server, call as HeldCall)).decisions).toMatchObject([{ type: 'edit', args: { method: 'PUT' } }])
+    expect((await approvalNow(server, call as HeldCall)).decisions).toMatchObject([
+      { type: 'edit', args: { method: 'PUT' } },
+    ])
   })
 
   test('the calls of one message are decided one by one, and the page says what is still missing', async () => {
-    const mail = (subject: string) => ({ name: 'send_email', args: { to: 'ops@example.com', subject, body: 'Text.' } })
+    const mail = (subject: string) => ({
+      name: 'send_email',
+      args: { to: 'ops@example.com', subject, body: 'Text.' },
+    })
     const [call] = await holdCalls(server, model, [mail('First of two'), mail('Second of two')])
     const { page } = await open(call)
     await page.getByRole('button', { name: 'Approve' }).click()
@@ -193,7 +222,11 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
   })
 
   test('of two people who decide the same call one is told that it was decided, and keeps what was typed', async () => {
-    const call = await holdMail(server, model, { to: 'ops@example.com', subject: 'Two at once', body: 'Text.' })
+    const call = await holdMail(server, model, {
+      to: 'ops@example.com',
+      subject: 'Two at once',
+      body: 'Text.',
+    })
     const [one, other] = await Promise.all([open(call), open(call)])
     await other.page.getByRole('button', { name: 'Reject' }).click()
     await other.page.getByRole('textbox').fill('Not today.')
@@ -204,7 +237,10 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
     await other.page.unroute('**/approvals?*')
     await other.page.getByRole('button', { name: 'Reject' }).click()
 
-    await other.page.getByRole('alert').filter({ hasText: /decided (meanwhile|while)/ }).waitFor()
+    await other.page
+      .getByRole('alert')
+      .filter({ hasText: /decided (meanwhile|while)/ })
+      .waitFor()
     await other.page.getByRole('heading', { name: 'Approved by local' }).waitFor()
     expect(await other.page.getByRole('textbox').inputValue()).toBe('Not today.')
     expect(await other.page.getByRole('textbox').getAttribute('readonly')).toBe('')
@@ -220,18 +256,34 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
     const answers = tabs.map(({ page }) => page.waitForResponse(/\/decisions$/))
     await Promise.all(tabs.map(({ page }) => page.getByRole('button', { name: 'Approve' }).click()))
 
-    expect((await Promise.all(answers)).map((answer) => answer.status()).sort()).toEqual([200, 409])
+    expect(new Set((await Promise.all(answers)).map((answer) => answer.status()))).toEqual(
+      new Set([200, 409]),
+    )
     for (const { page } of tabs) await page.getByText('done').waitFor()
-    expect(await Promise.all(tabs.map(({ page }) => page.getByRole('alert').filter({ hasText: 'meanwhile' }).count()))).toContain(1)
+    expect(
+      await Promise.all(
+        tabs.map(({ page }) => page.getByRole('alert').filter({ hasText: 'meanwhile' }).count()),
+      ),
+    ).toContain(1)
     expect(await mailsWith('A race')).toHaveLength(1)
   })
 
   test('news does not disturb what is being typed', async () => {
-    const first = await holdMail(server, model, { to: 'ops@example.com', subject: 'Being edited', body: 'Text.' }, { then: null })
+    const first = await holdMail(
+      server,
+      model,
+      { to: 'ops@example.com', subject: 'Being edited', body: 'Text.' },
+      { afterwards: null },
+    )
     const { page } = await open(first)
     await page.getByRole('button', { name: 'Edit' }).click()
     await page.getByLabel('Body').fill('Half a sen')
-    const second = await holdMail(server, model, { to: 'ops@example.com', subject: 'Newer', body: 'Text.' }, { then: null })
+    const second = await holdMail(
+      server,
+      model,
+      { to: 'ops@example.com', subject: 'Newer', body: 'Text.' },
+      { afterwards: null },
+    )
     await page.getByRole('link', { name: /Newer/ }).waitFor()
     await page.getByRole('status').filter({ hasText: 'New: send_email, Newer' }).waitFor()
     await page.keyboard.type('tence.')
@@ -250,7 +302,9 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
     const call = await holdMail(server, model, hostile)
     const { page, faults } = await open(call)
     await page.getByText('</pre><script>window.hacked = 1</script>').waitFor()
-    expect(await page.getByRole('definition').nth(1).textContent()).toBe('<img src=x onerror="window.hacked=1"> U+202Egnp.exe')
+    expect(await page.getByRole('definition').nth(1).textContent()).toBe(
+      '<img src=x onerror="window.hacked=1"> U+202Egnp.exe',
+    )
     expect(await page.locator('.mail pre').textContent()).toContain('<svg onload="window.hacked=1">U+200B')
     expect(await page.evaluate(() => 'hacked' in window)).toBe(false)
     expect(await page.locator('main img, main svg, main script').count()).toBe(0)
@@ -263,7 +317,9 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
   test("every text of an approval is text: a tool's name, its reason, its risk, the argument names", async () => {
     const bad = '<img src=x onerror="window.hacked=1">'
     const { page, faults } = await openTab(browser, 'about:blank')
-    await page.route('**/approvals?*', (route) => route.fulfill({ json: [hostileApproval(bad)], headers: { 'x-pagination-total': '1' } }))
+    await page.route('**/approvals?*', (route) =>
+      route.fulfill({ json: [hostileApproval(bad)], headers: { 'x-pagination-total': '1' } }),
+    )
     await page.goto(`${server.url}/console`)
     await page.getByRole('heading', { name: bad }).waitFor()
     expect(await page.getByText(bad).count()).toBeGreaterThan(3)
@@ -286,7 +342,11 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
   })
 
   test('a keyboard is enough, on a phone too', async () => {
-    const call = await holdMail(server, model, { to: 'ops@example.com', subject: 'By keyboard', body: `${'long '.repeat(200)}\n`.repeat(20) })
+    const call = await holdMail(server, model, {
+      to: 'ops@example.com',
+      subject: 'By keyboard',
+      body: `${'long '.repeat(200)}\n`.repeat(20),
+    })
     const { page } = await openTab(browser, `${server.url}/console`, PHONE)
     await page.getByRole('link', { name: /By keyboard/ }).focus()
     await page.keyboard.press('Enter')
@@ -294,10 +354,16 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
     expect(await page.getByRole('region', { name: 'Approvals', exact: true }).isVisible()).toBe(false)
     await expect.poll(() => page.evaluate(() => document.activeElement?.textContent)).toBe('send_email')
     expect(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth)).toBe(true)
-    expect(await page.getByRole('button', { name: 'Approve' }).evaluate((button) => button.getBoundingClientRect().bottom <= innerHeight)).toBe(true)
+    expect(
+      await page
+        .getByRole('button', { name: 'Approve' })
+        .evaluate((button) => button.getBoundingClientRect().bottom <= innerHeight),
+    ).toBe(true)
     await page.keyboard.press('Tab')
     await page.keyboard.press('Enter')
-    await expect.poll(() => page.evaluate(() => document.activeElement?.textContent)).toBe('Approved by local')
+    await expect
+      .poll(() => page.evaluate(() => document.activeElement?.textContent))
+      .toBe('Approved by local')
     await page.getByText('done').waitFor()
     expect((await approvalNow(server, call)).status).toBe('approved')
   })
@@ -339,7 +405,9 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
   async function mailsWith(text: string): Promise<string[]> {
     const outbox = join(server.dataDir, 'outbox')
     const names = await readdir(outbox).catch(() => [])
-    const mails = await Promise.all(names.filter((name) => name.endsWith('.eml')).map((name) => readFile(join(outbox, name), 'utf8')))
+    const mails = await Promise.all(
+      names.filter((name) => name.endsWith('.eml')).map((name) => readFile(join(outbox, name), 'utf8')),
+    )
     return mails.filter((mail) => mail.includes(text))
   }
 })
@@ -348,8 +416,21 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
 function hostileApproval(bad: string): Json {
   const id = '00000000-0000-4000-8000-000000000001'
   return {
-    ...{ approval_id: id, thread_id: id, run_id: id, assistant_id: id, interrupt_id: id, kind: 'tool', message_id: id, call_id: id },
-    ...{ tool: bad, args: { [bad]: bad }, args_hash: bad, risk: bad, reason: bad, status: 'pending', decisions: [] },
-    ...{ created_at: new Date().toISOString(), expires_at: new Date(Date.now() + 9e6).toISOString(), decided_at: null, resumed_run_id: null },
+    approval_id: id,
+    thread_id: id,
+    run_id: id,
+    assistant_id: id,
+    interrupt_id: id,
+    tool: bad,
+    args: { [bad]: bad },
+    args_hash: bad,
+    risk: bad,
+    reason: bad,
+    status: 'pending',
+    decisions: [],
+    created_at: new Date().toISOString(),
+    expires_at: new Date(Date.now() + 9e6).toISOString(),
+    decided_at: null,
+    resumed_run_id: null,
   }
 }

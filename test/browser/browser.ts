@@ -11,11 +11,15 @@ const FLAGS = [
   '--disable-sync',
 ]
 
+/** Shorter than a test's time, so that what fails names the step. */
+const STEP_MS = 15_000
+
 /** Null where there is no browser; with `CI=true` it never is. */
 export const chromiumPath = inject('services').chromium
 
 export async function openBrowser(...flags: string[]): Promise<Browser> {
-  if (chromiumPath === null) throw new Error("No Chromium here: skip on inject('services').chromium === null.")
+  if (chromiumPath === null)
+    throw new Error("No Chromium here: skip on inject('services').chromium === null.")
   return await chromium.launch({ executablePath: chromiumPath, args: [...FLAGS, ...flags] })
 }
 
@@ -26,9 +30,14 @@ export interface Tab {
 }
 
 /** A tab with a profile of its own. */
-export async function openTab(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Tab> {
+export async function openTab(
+  browser: Browser,
+  url: string,
+  options: BrowserContextOptions = {},
+): Promise<Tab> {
   const context = await browser.newContext(options)
   const page = await context.newPage()
+  page.setDefaultTimeout(STEP_MS)
   const faults: string[] = []
   page.on('pageerror', (error) => faults.push(error.message))
   page.on('console', (message) => {

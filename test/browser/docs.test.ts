@@ -1,14 +1,17 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type ScriptedModel, startScriptedModel } from '../support/scripted-model.ts'
 import { startTestServer, type TestServer } from '../support/server.ts'
 import { chromiumPath, openBrowser, openTab } from './browser.ts'
 import { holdMail } from './held-call.ts'
 
 interface OpenApi {
-  paths: Record<string, Record<string, { operationId: string; summary: string; tags: string[]; responses: object }>>
+  paths: Record<
+    string,
+    Record<string, { operationId: string; summary: string; tags: string[]; responses: object }>
+  >
 }
 
 describe.skipIf(chromiumPath === null)('the reference page', () => {
@@ -22,6 +25,11 @@ describe.skipIf(chromiumPath === null)('the reference page', () => {
     server = await startTestServer({ modelUrl: model.url })
     api = (await (await fetch(`${server.url}/openapi.json`)).json()) as OpenApi
     browser = await openBrowser()
+  })
+
+  // An open page would go on polling.
+  afterEach(async () => {
+    await Promise.all(browser.contexts().map((context) => context.close()))
   })
 
   afterAll(async () => {
@@ -58,7 +66,13 @@ describe.skipIf(chromiumPath === null)('the reference page', () => {
     await operation.getByText('type: "approve" | "edit" | "reject" | "respond"').waitFor()
     await operation.getByText('message?: string  // at most 20000 characters').waitFor()
     await operation.getByText('a UUID').waitFor()
-    expect(await operation.locator('.answers b').allTextContents()).toEqual(['200', '404', '409', '415', '422'])
+    expect(await operation.locator('.answers b').allTextContents()).toEqual([
+      '200',
+      '404',
+      '409',
+      '415',
+      '422',
+    ])
     await operation.getByText('The approval, decided').click()
     await operation.getByText('resumed_run_id: string | null').waitFor()
   })
@@ -67,7 +81,9 @@ describe.skipIf(chromiumPath === null)('the reference page', () => {
     const { page } = await openTab(browser, `${server.url}/docs`)
     const listed = page.locator('details.operation:visible')
     await page.getByLabel('Search').fill('DELETE thread')
-    await expect.poll(() => listed.count()).toBe(operationsOf(api).filter(({ method }) => method === 'delete').length)
+    await expect
+      .poll(() => listed.count())
+      .toBe(operationsOf(api).filter(({ method }) => method === 'delete').length)
     await page.getByLabel('Search').fill('decisions')
     await expect.poll(() => listed.count()).toBe(1)
     await page.getByLabel('Search').fill('nothing of this kind')
@@ -83,7 +99,12 @@ describe.skipIf(chromiumPath === null)('the reference page', () => {
     expect(commands.length).toBe(operationsOf(api).length)
 
     // One held run for all of them. What deletes comes last, and a run that is held leaves nothing to wait for.
-    const held = await holdMail(server, model, { to: 'ops@example.com', subject: 'Example', body: 'Text.' }, { then: null })
+    const held = await holdMail(
+      server,
+      model,
+      { to: 'ops@example.com', subject: 'Example', body: 'Text.' },
+      { afterwards: null },
+    )
     const { checkpoint } = await server.client.threads.getState(held.thread_id)
     const variables = {
       THREAD_ID: held.thread_id,
@@ -120,7 +141,15 @@ describe.skipIf(chromiumPath === null)('the reference page', () => {
 })
 
 /** The decision first, so that the runs which the examples start need not wait behind the hold. */
-const ORDER = [/_decisions$/, /^put_/, /^get_.*(ok|info)$/, /^(get|post|patch)_/, /^delete_.*files/, /^delete_.*runs/, /^delete_/]
+const ORDER = [
+  /_decisions$/,
+  /^put_/,
+  /^get_.*(ok|info)$/,
+  /^(get|post|patch)_/,
+  /^delete_.*files/,
+  /^delete_.*runs/,
+  /^delete_/,
+]
 
 function operationsOf({ paths }: OpenApi) {
   return Object.entries(paths).flatMap(([path, methods]) =>
@@ -131,6 +160,8 @@ function operationsOf({ paths }: OpenApi) {
 /** Runs a command as a reader would, in a shell with the ids set. */
 async function statusOf(command: string, variables: Record<string, string>): Promise<string> {
   const measured = command.replace(/^curl/, "curl -s -o /dev/null -m 20 -w '%{http_code}'")
-  const { stdout } = await promisify(execFile)('sh', ['-c', measured], { env: { ...process.env, ...variables } })
+  const { stdout } = await promisify(execFile)('sh', ['-c', measured], {
+    env: { ...process.env, ...variables },
+  })
   return stdout
 }

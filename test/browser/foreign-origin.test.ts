@@ -2,30 +2,46 @@ import { createServer, request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { ChatRequest } from '../../models/chat-protocol/request.ts'
 import { type ScriptedModel, startScriptedModel } from '../support/scripted-model.ts'
 import { startTestServer, type TestServer } from '../support/server.ts'
 import { chromiumPath, openBrowser, openTab } from './browser.ts'
-import { approvalNow, type HeldCall, holdMail } from './held-call.ts'
+import { approvalNow, first, type HeldCall, holdMail, startAndStop, TASK } from './held-call.ts'
 
 /** A page cannot choose its `Host`, but its owner can let a name point here. */
 const REBOUND = 'rebound.example'
 
 /** A run is given this long to appear that must not. */
 const QUIET_MS = 1_500
+/** And this long that must. */
+const WITHIN = { timeout: 15_000 }
 
 const MAIL = { to: 'ops@example.com', subject: 'Not by strangers', body: 'Text.' }
 const INPUT = { messages: [{ role: 'user', content: 'Hello' }] }
+
+interface Sent {
+  url: string
+  text: string
+  /** The same JSON with a field more, split where a text/plain form puts its `=`. */
+  name: string
+  value: string
+}
 
 type Body = Record<string, unknown>
 
 /** How a page can send a body to somewhere else. Each is run in the page and gives back what it could read. */
 const WAYS = {
   'fetch of JSON': async ({ url, text }: Sent) => {
-    const answer = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: text })
+    const answer = await fetch(url, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: text,
+    })
     return `${answer.status}`
   },
-  'fetch of text/plain': async ({ url, text }: Sent) => `${(await fetch(url, { method: 'POST', body: text })).status}`,
+  'fetch of text/plain': async ({ url, text }: Sent) =>
+    `${(await fetch(url, { method: 'POST', body: text })).status}`,
   'fetch without CORS': async ({ url, text }: Sent) =>
     (await (await fetch(url, { method: 'POST', mode: 'no-cors', body: text, keepalive: true })).text()) || '',
   XMLHttpRequest: ({ url, text }: Sent) =>
@@ -39,25 +55,24 @@ const WAYS = {
     navigator.sendBeacon(url, text)
     return ''
   },
-  'form of text/plain': ({ url, name, value }: Sent) => submitForm({ url, name, value, enctype: 'text/plain' }),
+  'form of text/plain': ({ url, name, value }: Sent) =>
+    submitForm({ url, name, value, enctype: 'text/plain' }),
   'urlencoded form': ({ url, text }: Sent) =>
     submitForm({ url, name: text, value: '', enctype: 'application/x-www-form-urlencoded' }),
 }
 
-interface Sent {
+/** Given to the page beside the ways, which call it. */
+declare function submitForm(form: {
   url: string
-  text: string
-  /** The same JSON, split where a text/plain form puts its `=`. */
   name: string
   value: string
-}
-
-/** Given to the page beside the ways, which call it. */
-declare function submitForm(form: { url: string; name: string; value: string; enctype: string }): Promise<string>
+  enctype: string
+}): Promise<string>
 
 /** What else a page can do: each only asks, and asking for `cancel_on_disconnect` would cancel. */
 const ASKS = {
-  'fetch of an answer': async (url: string) => await (await fetch(url, { signal: AbortSignal.timeout(500) })).text(),
+  'fetch of an answer': async (url: string) =>
+    await (await fetch(url, { signal: AbortSignal.timeout(500) })).text(),
   'fetch without CORS': async (url: string) =>
     await (await fetch(url, { mode: 'no-cors', signal: AbortSignal.timeout(500) })).text(),
   EventSource: (url: string) =>
@@ -82,6 +97,14 @@ const ASKS = {
 /** Given to the page beside the asks, which call it. */
 declare function insert(tag: 'img' | 'script' | 'iframe', url: string): Promise<string>
 
+type Way = keyof typeof WAYS
+type Ask = keyof typeof ASKS
+const ways = Object.keys(WAYS) as Way[]
+const asks = Object.keys(ASKS) as Ask[]
+
+/** No browser writes JSON into an urlencoded form, whoever it belongs to. */
+const working = ways.filter((way) => way !== 'urlencoded form')
+
 describe.skipIf(chromiumPath === null)('pages of other origins', () => {
   let browser: Browser
   let model: ScriptedModel
@@ -96,6 +119,10 @@ describe.skipIf(chromiumPath === null)('pages of other origins', () => {
     browser = await openBrowser(`--host-resolver-rules=MAP ${REBOUND} 127.0.0.1`)
   })
 
+  afterEach(async () => {
+    await Promise.all(browser.contexts().map((context) => context.close()))
+  })
+
   afterAll(async () => {
     await browser?.close()
     await server?.close()
@@ -103,56 +130,59 @@ describe.skipIf(chromiumPath === null)('pages of other origins', () => {
     await Promise.all([foreign?.close(), listed?.close()])
   })
 
-  test('neither start a run, nor answer a hold, nor decide it, nor read anything', async () => {
-    const held = await holdMail(server, model, MAIL, { then: null })
-    console.log('DBG held')
-    const idle = (await server.client.threads.create()).thread_id
-    console.log('DBG idle')
-    const targets = Object.entries(targetsOf(held, idle))
-    const page = await hostilePage(foreign)
-    console.log('DBG page')
-
-    const read: string[] = []
-    for (const way of Object.keys(WAYS) as (keyof typeof WAYS)[]) {
-      for (const [what, { path, body }] of targets) {
-        const seen = await send(page, way, path, body)
-        if (seen !== '') read.push(`${what} by ${way}: ${seen}`)
-      }
-    }
+  test('neither start a run, nor answer a hold, nor decide it, nor read what became of it', async () => {
+    const held = await holdMail(server, model, MAIL, { afterwards: null })
+    const idle = await emptyThread()
+    const { page } = await openTab(browser, foreign.url)
+    const read = await Promise.all(
+      ways.flatMap((way) =>
+        Object.values(targetsOf(held, idle)).map(
+          async ({ path, body }) => `${await send(page, way, path, body)}`,
+        ),
+      ),
+    )
     await sleep(QUIET_MS)
 
-    expect(read).toEqual([])
+    expect(read.filter((text) => text !== '')).toEqual([])
     expect(await server.client.runs.list(idle)).toEqual([])
     expect(await server.client.runs.list(held.thread_id)).toHaveLength(1)
     expect((await approvalNow(server, held)).status).toBe('pending')
     expect(model.requests).toHaveLength(1)
   })
 
-  for (const way of Object.keys(WAYS) as (keyof typeof WAYS)[]) {
-    // No browser can write JSON into an urlencoded form, and forms are the only other way to write.
-    if (way === 'urlencoded form') continue
-    test(`the same ${way} does start a run and answer a hold where the origin is listed`, async () => {
-      const held = await holdMail(server, model, MAIL)
-      const idle = (await server.client.threads.create()).thread_id
+  test('the very same requests of a listed origin do start runs and answer holds', async () => {
+    model.play([
+      ...working.map(() => ({ match: isAsked(TASK), toolCalls: [{ name: 'send_email', args: MAIL }] })),
+      ...working.map(() => ({ match: (request: ChatRequest) => !isAsked(TASK)(request), content: 'Done.' })),
+      ...working.map(() => ({ match: (request: ChatRequest) => !isAsked(TASK)(request), content: 'Done.' })),
+    ])
+    const { page } = await openTab(browser, listed.url)
+    for (const way of working) {
+      const held = first(await startAndStop(server))
+      const idle = await emptyThread()
       const { start, resume } = targetsOf(held, idle)
-      const page = await hostilePage(listed)
       await send(page, way, resume.path, resume.body)
-      await expect.poll(async () => (await approvalNow(server, held)).status).toBe('rejected')
-      await joinAll(held.thread_id)
-      model.play([{ content: 'Hello.' }])
       await send(page, way, start.path, start.body)
-      await expect.poll(async () => (await server.client.runs.list(idle)).length).toBe(1)
-      await joinAll(idle)
-    })
-  }
+      await expect
+        .poll(
+          async () => [
+            way,
+            (await approvalNow(server, held)).status,
+            (await server.client.runs.list(idle)).length,
+          ],
+          WITHIN,
+        )
+        .toEqual([way, 'rejected', 1])
+      await joinAll(held.thread_id, idle)
+    }
+  })
 
   test('a listed origin decides with JSON, and with nothing that a form could send', async () => {
     const held = await holdMail(server, model, MAIL)
     const { decide } = targetsOf(held, held.thread_id)
-    const page = await hostilePage(listed)
-    for (const way of Object.keys(WAYS) as (keyof typeof WAYS)[]) {
-      if (way !== 'fetch of JSON') await send(page, way, decide.path, decide.body)
-    }
+    const { page } = await openTab(browser, listed.url)
+    const others = ways.filter((way) => way !== 'fetch of JSON')
+    await Promise.all(others.map((way) => send(page, way, decide.path, decide.body)))
     await sleep(QUIET_MS)
     expect((await approvalNow(server, held)).status).toBe('pending')
     expect(await send(page, 'fetch of JSON', decide.path, decide.body)).toBe('200')
@@ -160,72 +190,72 @@ describe.skipIf(chromiumPath === null)('pages of other origins', () => {
     await joinAll(held.thread_id)
   })
 
-  test('the own page may start, read and decide', async () => {
+  test('the own page reads and decides', async () => {
     const held = await holdMail(server, model, MAIL)
     const { page } = await openTab(browser, `${server.url}/docs`)
-    const { resume, decide } = targetsOf(held, held.thread_id)
+    const { decide } = targetsOf(held, held.thread_id)
     expect(await ask(page, 'fetch of an answer', '/approvals')).toContain(held.approval_id)
     expect(await send(page, 'fetch of JSON', decide.path, decide.body)).toBe('200')
-    expect(await send(page, 'fetch of JSON', resume.path, resume.body)).toBe('422')
     await joinAll(held.thread_id)
   })
 
-  for (const how of Object.keys(ASKS) as (keyof typeof ASKS)[]) {
-    test(`a run is not cancelled by a ${how} that asks for it and leaves, nor is anything read`, async () => {
-      const run = await startSlowRun()
-      const page = await hostilePage(foreign)
-      const seen: string[] = []
-      for (const path of [...cancelling(run), '/approvals', '/openapi.json', `/threads/${run.thread_id}/state`]) {
-        seen.push(await ask(page, how, path))
-      }
-      await page.context().close()
-      await sleep(QUIET_MS)
-      expect(seen.filter((text) => text !== '')).toEqual([])
-      expect((await server.client.runs.get(run.thread_id, run.run_id)).status).toBe('running')
-      run.finish()
-      await server.client.runs.join(run.thread_id, run.run_id)
-      expect((await server.client.runs.get(run.thread_id, run.run_id)).status).toBe('success')
-    })
-  }
+  test('cancel no run by asking for it and going away, and read nothing', async () => {
+    const { page } = await openTab(browser, foreign.url)
+    const { runs, finish } = await startSlowRuns([...asks, 'window'])
+    const read = await Promise.all(
+      asks.map(async (how) => {
+        const paths = [...cancelling(runs[how]), '/approvals', `/threads/${runs[how].thread_id}/state`]
+        return [how, await Promise.all(paths.map((path) => ask(page, how, path)))]
+      }),
+    )
+    for (const path of cancelling(runs.window)) await openAndClose(page, path)
+    await page.context().close()
+    await sleep(QUIET_MS)
 
-  test('the same request of a listed origin does cancel', async () => {
-    const run = await startSlowRun()
-    const page = await hostilePage(listed)
-    await ask(page, 'fetch of an answer', cancelling(run)[0] ?? '')
-    await expect.poll(async () => (await server.client.runs.get(run.thread_id, run.run_id)).status).toBe('interrupted')
-    run.finish()
+    expect(await statusesOf(runs)).toEqual(all(runs, 'running'))
+    expect(read).toEqual(asks.map((how) => [how, ['', '', '', '']]))
+    await finish()
+    expect(await statusesOf(runs)).toEqual(all(runs, 'success'))
   })
 
-  test('a window that is opened on the request and closed does not cancel', async () => {
-    const run = await startSlowRun()
-    const page = await hostilePage(foreign)
-    for (const path of cancelling(run)) {
-      const [popup] = await Promise.all([
-        page.waitForEvent('popup'),
-        page.evaluate((url) => void window.open(url), `${server.url}${path}`),
-      ])
-      await popup.waitForTimeout(300)
-      await popup.close()
-    }
-    await sleep(QUIET_MS)
-    expect((await server.client.runs.get(run.thread_id, run.run_id)).status).toBe('running')
-    run.finish()
-    await server.client.runs.join(run.thread_id, run.run_id)
+  test('the same requests of a listed origin do cancel and read', async () => {
+    const { page } = await openTab(browser, listed.url)
+    const { runs, finish } = await startSlowRuns(['fetch of an answer', 'EventSource'])
+    const [join = '', stream = ''] = cancelling(runs['fetch of an answer'])
+    await ask(page, 'fetch of an answer', join)
+    expect(await ask(page, 'EventSource', stream.replace(/\?.*/, ''))).toBe('opened')
+    await ask(page, 'EventSource', cancelling(runs.EventSource)[1] ?? '')
+    await expect.poll(() => statusesOf(runs), WITHIN).toEqual(all(runs, 'interrupted'))
+    expect(await ask(page, 'fetch of an answer', '/approvals')).toMatch(/^\[/)
+    await finish()
   })
 
   test('the console stands in no frame of another page', async () => {
-    const page = await hostilePage(foreign)
+    const { page } = await openTab(browser, foreign.url)
     await ask(page, 'iframe', '/console')
-    await expect.poll(() => page.frames().map((frame) => frame.url()).filter((url) => url.startsWith(server.url))).toEqual([])
+    await expect
+      .poll(() =>
+        page
+          .frames()
+          .map((frame) => frame.url())
+          .filter((url) => url.startsWith(server.url)),
+      )
+      .toEqual([])
   })
 
   test('a name that was made to point here is refused, whoever asks', async () => {
     const { port } = new URL(server.url)
-    for (const host of [`${REBOUND}:${port}`, 'evil.example', `127.0.0.1.evil.example:${port}`, `localhost.evil.example`]) {
+    for (const host of [
+      `${REBOUND}:${port}`,
+      'evil.example',
+      `127.0.0.1.evil.example:${port}`,
+      `localhost.evil.example`,
+    ]) {
       expect(await statusFor(host, 'GET', '/approvals')).toBe(403)
       expect(await statusFor(host, 'POST', '/threads')).toBe(403)
     }
-    for (const host of [`127.0.0.1:${port}`, `localhost:${port}`]) expect(await statusFor(host, 'GET', '/approvals')).toBe(200)
+    for (const host of [`127.0.0.1:${port}`, `localhost:${port}`])
+      expect(await statusFor(host, 'GET', '/approvals')).toBe(200)
 
     const context = await browser.newContext()
     const page = await context.newPage()
@@ -236,41 +266,71 @@ describe.skipIf(chromiumPath === null)('pages of other origins', () => {
     expect(await page.evaluate(async () => (await fetch('/threads', { method: 'POST' })).status)).toBe(403)
   })
 
-  /** A page that has nothing but a script's console. */
-  async function hostilePage(site: Site): Promise<Page> {
-    const { page } = await openTab(browser, site.url)
-    return page
+  async function emptyThread(): Promise<string> {
+    return (await server.client.threads.create()).thread_id
   }
 
-  async function send(page: Page, way: keyof typeof WAYS, path: string, body: Body): Promise<string> {
+  async function send(page: Page, way: Way, path: string, body: Body): Promise<string> {
     // A text/plain form writes name=value: an unused field at the end takes the `=`.
-    const text = JSON.stringify({ ...body, metadata: { pad: '' } })
-    const plain = way === 'form of text/plain' ? text : JSON.stringify(body)
-    const sent: Sent = { url: `${server.url}${path}`, text: plain, name: text.slice(0, -3), value: text.slice(-3) }
+    const padded = JSON.stringify({ ...body, metadata: { pad: '' } })
+    const sent: Sent = {
+      url: `${server.url}${path}`,
+      text: JSON.stringify(body),
+      name: padded.slice(0, -3),
+      value: padded.slice(-3),
+    }
     return await inPage(page, WAYS[way].toString(), sent)
   }
 
-  function ask(page: Page, how: keyof typeof ASKS, path: string): Promise<string> {
+  function ask(page: Page, how: Ask, path: string): Promise<string> {
     return inPage(page, ASKS[how].toString(), `${server.url}${path}`)
   }
 
-  /** A run whose model does not answer before `finish()`. */
-  async function startSlowRun() {
-    const gate = Promise.withResolvers<void>()
-    model.play([
-      async () => {
-        await gate.promise
-        return { content: 'Hello.' }
-      },
+  async function openAndClose(page: Page, path: string): Promise<void> {
+    const [popup] = await Promise.all([
+      page.waitForEvent('popup'),
+      page.evaluate((url) => void window.open(url), `${server.url}${path}`),
     ])
-    const { thread_id } = await server.client.threads.create()
-    const { run_id } = await server.client.runs.create(thread_id, 'react', { input: INPUT })
-    await expect.poll(() => model.requests.length).toBe(1)
-    return { thread_id, run_id, finish: () => gate.resolve() }
+    await sleep(300)
+    await popup.close()
   }
 
-  async function joinAll(threadId: string): Promise<void> {
-    for (const { run_id } of await server.client.runs.list(threadId)) await server.client.runs.join(threadId, run_id)
+  /** One run for each name, whose model does not answer before `finish()`. */
+  async function startSlowRuns<Name extends string>(names: Name[]) {
+    const gate = Promise.withResolvers<void>()
+    const answer = async () => {
+      await gate.promise
+      return { content: 'Hello.' }
+    }
+    model.play(names.map(() => answer))
+    const started = names.map(async (name) => {
+      const thread_id = await emptyThread()
+      const { run_id } = await server.client.runs.create(thread_id, 'react', { input: INPUT })
+      return [name, { thread_id, run_id }] as const
+    })
+    const runs = Object.fromEntries(await Promise.all(started)) as Record<Name, RunPlace>
+    await expect.poll(() => model.requests.length, WITHIN).toBe(names.length)
+    return {
+      runs,
+      async finish() {
+        gate.resolve()
+        await joinAll(...Object.values<RunPlace>(runs).map(({ thread_id }) => thread_id))
+      },
+    }
+  }
+
+  async function statusesOf(runs: Record<string, RunPlace>): Promise<Record<string, string>> {
+    const statuses = Object.entries(runs).map(async ([name, { thread_id, run_id }]) => {
+      return [name, (await server.client.runs.get(thread_id, run_id)).status] as const
+    })
+    return Object.fromEntries(await Promise.all(statuses))
+  }
+
+  async function joinAll(...threadIds: string[]): Promise<void> {
+    for (const threadId of threadIds) {
+      for (const { run_id } of await server.client.runs.list(threadId))
+        await server.client.runs.join(threadId, run_id)
+    }
   }
 
   function statusFor(host: string, method: string, path: string): Promise<number> {
@@ -284,7 +344,10 @@ describe.skipIf(chromiumPath === null)('pages of other origins', () => {
   }
 })
 
-function targetsOf(held: HeldCall, idle: string): Record<'start' | 'resume' | 'decide', { path: string; body: Body }> {
+function targetsOf(
+  held: HeldCall,
+  idle: string,
+): Record<'start' | 'resume' | 'decide', { path: string; body: Body }> {
   return {
     start: { path: `/threads/${idle}/runs`, body: { assistant_id: 'react', input: INPUT } },
     resume: {
@@ -295,8 +358,24 @@ function targetsOf(held: HeldCall, idle: string): Record<'start' | 'resume' | 'd
   }
 }
 
-function cancelling({ thread_id, run_id }: { thread_id: string; run_id: string }): string[] {
-  return ['join', 'stream'].map((end) => `/threads/${thread_id}/runs/${run_id}/${end}?cancel_on_disconnect=true`)
+interface RunPlace {
+  thread_id: string
+  run_id: string
+}
+
+function all(runs: Record<string, RunPlace>, status: string): Record<string, string> {
+  return Object.fromEntries(Object.keys(runs).map((name) => [name, status]))
+}
+
+function isAsked(words: string) {
+  return ({ messages }: ChatRequest) =>
+    messages.at(-1)?.role === 'user' && JSON.stringify(messages.at(-1)).includes(words)
+}
+
+function cancelling({ thread_id, run_id }: RunPlace): string[] {
+  return ['join', 'stream'].map(
+    (end) => `/threads/${thread_id}/runs/${run_id}/${end}?cancel_on_disconnect=true`,
+  )
 }
 
 /** Runs one of the functions above in the page. What fails there could read nothing. */
@@ -309,7 +388,17 @@ async function inPage(page: Page, source: string, argument: unknown): Promise<st
   return await page.evaluate<string>(script)
 }
 
-function submitFormInPage({ url, name, value, enctype }: { url: string; name: string; value: string; enctype: string }) {
+function submitFormInPage({
+  url,
+  name,
+  value,
+  enctype,
+}: {
+  url: string
+  name: string
+  value: string
+  enctype: string
+}) {
   return new Promise<string>((done) => {
     const frame = document.createElement('iframe')
     frame.name = `frame-${Math.random()}`
@@ -351,7 +440,9 @@ interface Site {
 /** Another origin: the same host, another port, no policy that would hold back its scripts. */
 async function startSite(): Promise<Site> {
   const server = createServer((_, answer) => {
-    answer.setHeader('Content-Type', 'text/html').end('<!doctype html><title>A page of somebody else</title><body></body>')
+    answer
+      .setHeader('Content-Type', 'text/html')
+      .end('<!doctype html><title>A page of somebody else</title><body></body>')
   })
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   return {

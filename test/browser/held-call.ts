@@ -12,9 +12,12 @@ export interface HeldCall {
   decisions: { type: string; message?: string; args?: Json }[]
 }
 
+/** What the agent is told, in all of these. */
+export const TASK = 'Do it.'
+
 interface Options {
   /** What the model says after the decision; null where none is made. */
-  then?: string | null
+  afterwards?: string | null
 }
 
 /** Lets the react agent make these calls, and returns the approvals that they wait for, newest first. */
@@ -22,13 +25,10 @@ export async function holdCalls(
   server: TestServer,
   model: ScriptedModel,
   toolCalls: { name: string; args: Json }[],
-  { then = 'Done.' }: Options = {},
+  { afterwards = 'Done.' }: Options = {},
 ): Promise<HeldCall[]> {
-  model.play([{ content: 'I do it.', toolCalls }, ...(then === null ? [] : [{ content: then }])])
-  const { thread_id } = await server.client.threads.create()
-  await server.client.runs.wait(thread_id, 'react', { input: { messages: [{ role: 'user', content: 'Do it.' }] } })
-  const response = await fetch(`${server.url}/approvals?thread_id=${thread_id}`)
-  return (await response.json()) as HeldCall[]
+  model.play([{ content: 'I do it.', toolCalls }, ...(afterwards === null ? [] : [{ content: afterwards }])])
+  return await startAndStop(server)
 }
 
 /** As `holdCalls`, for one mail. */
@@ -38,8 +38,22 @@ export async function holdMail(
   mail: Record<string, Json>,
   options?: Options,
 ): Promise<HeldCall> {
-  const [call] = await holdCalls(server, model, [{ name: 'send_email', args: mail }], options)
-  if (call === undefined) throw new Error('The agent did not stop before it sent the mail.')
+  return first(await holdCalls(server, model, [{ name: 'send_email', args: mail }], options))
+}
+
+/** Starts the agent on a thread of its own, and returns what it waits for. What it calls is in the model's script. */
+export async function startAndStop(server: TestServer): Promise<HeldCall[]> {
+  const { thread_id } = await server.client.threads.create()
+  await server.client.runs.wait(thread_id, 'react', {
+    input: { messages: [{ role: 'user', content: TASK }] },
+  })
+  const response = await fetch(`${server.url}/approvals?thread_id=${thread_id}`)
+  return (await response.json()) as HeldCall[]
+}
+
+export function first(calls: HeldCall[]): HeldCall {
+  const [call] = calls
+  if (call === undefined) throw new Error('The agent did not stop at a call.')
   return call
 }
 

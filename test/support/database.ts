@@ -134,7 +134,7 @@ function databaseUrl(server: string, name: string): string {
   return url.href
 }
 
-async function migrationsHash(): Promise<string> {
+export async function migrationsHash(): Promise<string> {
   const hash = createHash('sha256')
   const names = await readdir(MIGRATIONS).catch((): string[] => [])
   for (const name of names.sort()) hash.update(`${name}\0`).update(await readFile(new URL(name, MIGRATIONS)))

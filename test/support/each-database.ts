@@ -1,10 +1,18 @@
-import { cpSync } from 'node:fs'
-import { rename, rm } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { cpSync, existsSync } from 'node:fs'
+import { readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, inject } from 'vitest'
 import { openStorage } from '../../storage/open.ts'
-import { useDatabase } from './database.ts'
+import { migrationsHash, useDatabase } from './database.ts'
 import { migrateDatabase, temporaryDirectory } from './server.ts'
-import { embeddedTemplate } from './services.ts'
+
+const TEMPLATE = 'holdpoint-test-template-'
+/** A template that nobody made for a day is of a schema that nobody has any more. */
+const OLD_MS = 24 * 3_600_000
+/** A new embedded database takes four seconds on an idle machine, and its turn on a busy one. */
+const SETUP_MS = 120_000
 
 /** Where a server or a storage of a test keeps its data. */
 export interface Place {
@@ -58,7 +66,7 @@ function useDirectory(create: () => Promise<string>): () => string {
   let directory: string | undefined
   beforeAll(async () => {
     directory = await create()
-  })
+  }, SETUP_MS)
   afterAll(async () => {
     if (directory !== undefined) await rm(directory, { recursive: true, force: true })
   })
@@ -70,7 +78,7 @@ function useDirectory(create: () => Promise<string>): () => string {
 
 /** A data directory with a migrated embedded database in it. Making one takes seconds, copying it a fifth of one. */
 export async function embeddedDirectory(): Promise<string> {
-  const template = embeddedTemplate(inject('testRun'))
+  const template = join(tmpdir(), `${TEMPLATE}${await templateHash()}`)
   const directory = await temporaryDirectory()
   if (!copied(template, directory)) {
     await makeTemplate(template)
@@ -80,21 +88,35 @@ export async function embeddedDirectory(): Promise<string> {
 }
 
 function copied(from: string, to: string): boolean {
-  try {
-    cpSync(from, to, { recursive: true })
-    return true
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
-    throw error
-  }
+  if (!existsSync(from)) return false
+  cpSync(from, to, { recursive: true })
+  return true
 }
 
-/** Renamed when it is whole: another test file either finds all of it or makes its own. */
+/** Renamed when it is whole: another test file either finds all of it or makes its own. Old ones are of other schemas. */
 async function makeTemplate(template: string): Promise<void> {
   const dataDir = await temporaryDirectory()
   const storage = await openStorage({ databaseUrl: undefined, dataDir, poolSize: 1, connectTimeoutMs: 1_000 })
   await storage.close()
-  await rename(dataDir, template).catch(async () => {
+  try {
+    await rename(dataDir, template)
+  } catch {
     await rm(dataDir, { recursive: true, force: true })
-  })
+  }
+  for (const name of await readdir(tmpdir())) {
+    const path = join(tmpdir(), name)
+    if (!name.startsWith(TEMPLATE) || path === template) continue
+    const { mtimeMs } = await stat(path)
+    if (mtimeMs < Date.now() - OLD_MS) await rm(path, { recursive: true, force: true })
+  }
+}
+
+/** Of what makes the database what it is: the migrations, ours and LangGraph's, and PGlite itself. */
+async function templateHash(): Promise<string> {
+  const lock = await readFile(new URL('../../package-lock.json', import.meta.url))
+  return createHash('sha256')
+    .update(await migrationsHash())
+    .update(lock)
+    .digest('hex')
+    .slice(0, 16)
 }

@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { access, constants, rm } from 'node:fs/promises'
+import { access, constants } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import pg from 'pg'
 import type { TestProject } from 'vitest/node'
 import { dropLeftovers, dropTemplates } from './database.ts'
@@ -51,16 +49,9 @@ export default async function setup(project: TestProject): Promise<(() => Promis
   })
 
   const server = postgres.address
-  if (server !== null) await dropLeftovers(server)
-  return async () => {
-    if (server !== null) await dropTemplates(server, testRun)
-    await rm(embeddedTemplate(testRun), { recursive: true, force: true })
-  }
-}
-
-/** Where this run keeps the embedded database that its test files copy (test/support/each-database.ts). */
-export function embeddedTemplate(testRun: string): string {
-  return join(tmpdir(), `holdpoint-test-template-${testRun}`)
+  if (server === null) return undefined
+  await dropLeftovers(server)
+  return () => dropTemplates(server, testRun)
 }
 
 type Probed = { address: string } | { address: null; line: string; needed: boolean }

@@ -27,8 +27,8 @@ export interface StoragePorts extends Awaited<ReturnType<typeof portsOver>> {
 }
 
 /**
- * The storage's ports, over the suite's database, empty before each test. `other` is what a second process would have: on PostgreSQL
- * connections of its own, on PGlite, which one process alone can open, the same.
+ * The storage's ports, over the suite's database, empty before each test. `other` is what a second process would have:
+ * on PostgreSQL connections of its own, on PGlite, which one process alone can open, the same.
  */
 export function useStorage(database: EachDatabase): {
   readonly mine: StoragePorts
@@ -101,7 +101,7 @@ export const NOTHING_ASKED: RunRequest = {
 }
 
 export async function createThread(
-  { threads }: StoragePorts,
+  { threads }: Pick<StoragePorts, 'threads'>,
   metadata: Record<string, Json> = {},
 ): Promise<string> {
   const { thread_id } = await threads.create({ thread_id: newId(), metadata, ifExists: 'raise' })
@@ -109,7 +109,7 @@ export async function createThread(
 }
 
 export async function createRun(
-  { runs }: StoragePorts,
+  { runs }: Pick<StoragePorts, 'runs'>,
   threadId: string,
   given: Partial<Omit<NewRun, 'request'>> & { request?: Partial<RunRequest> } = {},
 ): Promise<string> {
@@ -131,14 +131,18 @@ export async function createRun(
 }
 
 /** A worker that lives for a minute. */
-export async function createWorker({ queue }: StoragePorts): Promise<string> {
+export async function createWorker({ queue }: Pick<StoragePorts, 'queue'>): Promise<string> {
   const id = newId()
   await queue.heartbeat(id, 60_000)
   return id
 }
 
 /** Claims until nothing more can be claimed, and returns the run of that thread. Throws where there is none. */
-export async function claimOf(ports: StoragePorts, worker: string, threadId: string): Promise<ClaimedRun> {
+export async function claimOf(
+  ports: Pick<StoragePorts, 'queue'>,
+  worker: string,
+  threadId: string,
+): Promise<ClaimedRun> {
   const claimed = await ports.queue.claim(worker, 100)
   const run = claimed.find((one) => one.thread_id === threadId)
   if (run === undefined) throw new Error(`No run of thread ${threadId} could be claimed.`)
@@ -158,7 +162,7 @@ export function endedWell(state: Partial<ThreadState> = {}): Extract<Outcome, { 
 }
 
 export function threadState(state: Partial<ThreadState> = {}): ThreadState {
-  return { values: '{}', interrupts: {}, paused: false, holds: [], ...state }
+  return { complete: true, values: '{}', interrupts: {}, paused: false, holds: [], ...state }
 }
 
 /** A thread's state with one interrupt that asks for one approval for each of the argument objects. */

@@ -34,7 +34,9 @@ onEachDatabase((database) => {
       }),
     )
     expect(events[0]).toMatchObject({ event: 'metadata', data: { attempt: 1 } })
-    expect(events.map(({ id }) => id)).toEqual(events.map((_, index) => String(index)))
+    expect(events.map((event) => (event as { id?: string }).id)).toEqual(
+      events.map((_, index) => String(index)),
+    )
     const kinds = new Set(events.map(({ event }) => event))
     expect([...kinds].toSorted()).toEqual(['custom', 'messages', 'metadata', 'updates', 'values'])
     const text = events
@@ -228,7 +230,7 @@ onEachDatabase((database) => {
     const values = (await stage.client.runs.join(
       threadId,
       decided.json<Hold>().resumed_run_id ?? '',
-    )) as Values
+    )) as unknown as Values
     expect(values.messages.filter(({ type }) => type === 'tool')).toHaveLength(5)
   })
 
@@ -285,7 +287,9 @@ onEachDatabase((database) => {
     const steps = Array.from({ length: 25 }, () => ({ toolCalls: [{ name: 'list_files', args: {} }] }))
     stage.play(...steps, { content: 'A new task has a new budget.' })
     const threadId = await stage.thread()
-    const values = (await stage.client.runs.wait(threadId, 'react', { input: says('For ever.') })) as Values
+    const values = (await stage.client.runs.wait(threadId, 'react', {
+      input: says('For ever.'),
+    })) as unknown as Values
     expect(values.end_reason).toBe('max_steps')
     expect(stage.model.requests).toHaveLength(25)
     const calls = values.messages.flatMap(({ tool_calls = [] }) => tool_calls.map(({ id }) => id))
@@ -293,7 +297,9 @@ onEachDatabase((database) => {
     expect(calls).toHaveLength(25)
     expect(answered).toEqual(calls)
     expect(await stage.client.threads.get(threadId)).toMatchObject({ status: 'idle' })
-    const again = (await stage.client.runs.wait(threadId, 'react', { input: says('Again.') })) as Values
+    const again = (await stage.client.runs.wait(threadId, 'react', {
+      input: says('Again.'),
+    })) as unknown as Values
     expect(again.end_reason).toBe('completed')
   })
 
@@ -329,7 +335,9 @@ onEachDatabase((database) => {
     const [run] = await stage.client.runs.list(threadId)
     await untilRun(stage.client, threadId, run?.run_id ?? '', 'error')
     expect(await stage.client.threads.get(threadId)).toMatchObject({ status: 'error' })
-    const values = (await stage.client.runs.wait(threadId, 'react', { input: says('Again.') })) as Values
+    const values = (await stage.client.runs.wait(threadId, 'react', {
+      input: says('Again.'),
+    })) as unknown as Values
     expect(values.messages.at(-1)?.content).toBe('Better.')
   })
 })

@@ -46,7 +46,7 @@ onEachDatabase((database) => {
     let version: string | number | undefined
     for (let n = 0; n < 12; n++) {
       const next: string | number = saver.getNextVersion(version as number)
-      if (version !== undefined) expect(next > version).toBe(true)
+      if (version !== undefined) expect(String(next) > String(version)).toBe(true)
       version = next
     }
     expect(saver.getNextVersion(undefined)).not.toBe(saver.getNextVersion(undefined))

@@ -1,0 +1,139 @@
+import { afterEach, expect, test, vi } from 'vitest'
+import type { Hold } from '../../runtime/hold.ts'
+import { newId } from '../../runtime/ids.ts'
+import { onEachDatabase, onPostgres } from '../support/each-database.ts'
+import { type ScriptedStep, startScriptedModel } from '../support/scripted-model.ts'
+import { type ServerProcess, spawnServer, type TestServerOptions } from '../support/server.ts'
+import { holdsOn, httpOn, mailsAbout, mailsIn, mailTo, moment, says, WAIT } from '../support/stage.ts'
+
+const closers: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+async function spawn(options: TestServerOptions & { dataDir: string }): Promise<ServerProcess> {
+  const server = await spawnServer(options)
+  closers.push(server.kill)
+  return server
+}
+
+async function scripted(...steps: ScriptedStep[]) {
+  const model = await startScriptedModel(steps)
+  closers.push(model.close)
+  return model
+}
+
+onEachDatabase((database) => {
+  test('a hold outlives its server: it is listed by the next one, approved there, and mails once', async () => {
+    const subject = newId()
+    const model = await scripted({ toolCalls: [mailTo(subject)] }, { content: 'Mailed.' })
+    const options = { ...database.place, modelUrl: model.url }
+    const first = await spawn(options)
+    const { thread_id: threadId } = await first.client.threads.create()
+    await first.client.runs.wait(threadId, 'react', { input: says('Mail it.') })
+    const [before] = await holdsOn(first.url, threadId)
+    await first.kill()
+
+    const second = await spawn(options)
+    const listed = await httpOn(second.url)('GET', '/approvals?status=pending')
+    expect(listed.json<Hold[]>()).toEqual([before])
+    expect(await second.client.threads.get(threadId)).toMatchObject({ status: 'interrupted' })
+    expect(await mailsAbout(subject, () => mailsIn(options.dataDir))).toBe(0)
+    const decided = await httpOn(second.url)('POST', `/approvals/${before?.approval_id}/decisions`, {
+      type: 'approve',
+    })
+    expect(decided.status).toBe(200)
+    const values = await second.client.runs.join(threadId, decided.json<Hold>().resumed_run_id ?? '')
+    expect(values).toMatchObject({ end_reason: 'completed' })
+    expect(await second.client.threads.get(threadId)).toMatchObject({ status: 'idle' })
+    expect(await mailsAbout(subject, () => mailsIn(options.dataDir))).toBe(1)
+    expect(await second.stop()).toBe(0)
+  })
+
+  test('a server that is asked to stop hands its run over, and the next one finishes it', async () => {
+    const asked = moment()
+    const model = await scripted(
+      async () => {
+        asked.reach()
+        await new Promise(() => {})
+        return {}
+      },
+      { content: 'Done by another.' },
+    )
+    const options = { ...database.place, modelUrl: model.url }
+    const first = await spawn(options)
+    const { thread_id: threadId } = await first.client.threads.create()
+    const run = await first.client.runs.create(threadId, 'react', { input: says('Take long.') })
+    await asked.reached
+    const stopped = first.stop()
+    const second = database.embedded ? (await stopped, await spawn(options)) : await spawn(options)
+    const values = await second.client.runs.join(threadId, run.run_id)
+    expect(values).toMatchObject({ end_reason: 'completed' })
+    expect(await second.client.runs.get(threadId, run.run_id)).toMatchObject({
+      status: 'success',
+      attempt: 2,
+    })
+    expect(await stopped).toBe(0)
+  })
+})
+
+onPostgres((database) => {
+  test('a server killed in the middle of a run: another takes over, numbers its events on, and mails once', async () => {
+    const subject = newId()
+    const asked = moment()
+    const model = await scripted(
+      { toolCalls: [{ name: 'write_file', args: { path: 'a', content: 'x' } }] },
+      async () => {
+        asked.reach()
+        // The server is killed while it waits for this.
+        await new Promise(() => {})
+        return {}
+      },
+      { toolCalls: [mailTo(subject)] },
+      { content: 'Mailed.' },
+    )
+    const options = { ...database.place, modelUrl: model.url, env: { HOLDPOINT_LEASE_MS: '1000' } }
+    const first = await spawn(options)
+    const { thread_id: threadId } = await first.client.threads.create()
+    const run = await first.client.runs.create(threadId, 'react', {
+      input: says('Write, then mail.'),
+      streamMode: ['updates', 'custom'],
+    })
+    await asked.reached
+    const second = await spawn(options)
+    const reader = await fetch(`${second.url}/threads/${threadId}/runs/${run.run_id}/stream`)
+    await first.kill()
+
+    await vi.waitFor(async () => {
+      expect(await second.client.runs.get(threadId, run.run_id)).toMatchObject({
+        status: 'success',
+        attempt: 2,
+      })
+    }, WAIT)
+    const [hold] = await holdsOn(second.url, threadId, 'pending')
+    const events = await Array.fromAsync(
+      second.client.runs.joinStream(threadId, run.run_id, { lastEventId: '-1' }),
+    )
+    expect(events.map(({ id }) => id)).toEqual(events.map((_, index) => String(index)))
+    const attempts = events.filter(({ event }) => event === 'metadata').map(({ data }) => data)
+    expect(attempts).toEqual([
+      { run_id: run.run_id, attempt: 1 },
+      { run_id: run.run_id, attempt: 2 },
+    ])
+    // The finished step is not done again; the model is asked again.
+    const nodes = events.flatMap(({ event, data }) =>
+      event === 'updates' ? Object.keys(data as object) : [],
+    )
+    expect(nodes.filter((node) => node === 'tools')).toHaveLength(1)
+    // A reader who was there all the time saw the same, each once.
+    const seen = [...(await reader.text()).matchAll(/^id: (\d+)$/gm)].map(([, id]) => id)
+    expect(seen).toEqual(events.map(({ id }) => id))
+
+    const decided = await httpOn(second.url)('POST', `/approvals/${hold?.approval_id}/decisions`, {
+      type: 'approve',
+    })
+    const values = await second.client.runs.join(threadId, decided.json<Hold>().resumed_run_id ?? '')
+    expect(values).toMatchObject({ end_reason: 'completed' })
+    expect(await mailsAbout(subject, () => mailsIn(database.place.dataDir))).toBe(1)
+  })
+})
