@@ -174,13 +174,14 @@ async function streamDurably(
     return await stream(attempt, graph, config, config.durability)
   } catch (error) {
     if (!(error instanceof NeedsCheckpoints)) throw error
+    attempt.pauses.forget()
     return await stream(attempt, graph, config, 'sync')
   }
 }
 
 /** Returns the events that must not be seen before the pause that they tell of is durable. */
 async function stream(
-  { run, ports, events, pauses, signal, abort }: Attempt,
+  { run, ports, events, pauses, signal: stop, abort }: Attempt,
   graph: Graph,
   config: ReturnType<typeof configOf>,
   durability: Durability,
@@ -188,6 +189,8 @@ async function stream(
   const wire = createWire(run.kwargs)
   const held: NewEvent[] = []
   const fenced = ports.checkpoints.fenced(run, abort)
+  const again = new AbortController()
+  const signal = AbortSignal.any([stop, again.signal])
   const context: RunContext = {
     threadId: run.thread_id,
     runId: run.run_id,
@@ -197,7 +200,10 @@ async function stream(
     services: ports.services,
     ...recordsOf(run, ports, abort),
     attempt: `${run.run_id}.${run.lease_token}`,
-    checkpointed: checkpointed(run, durability, fenced, ports.checkpoints, signal),
+    checkpointed: checkpointed(run, durability, fenced, ports.checkpoints, {
+      signal,
+      abort: (reason) => again.abort(reason),
+    }),
   }
   const { input, from } = await inputOf(run, ports)
   await enterRun(context, async () => {

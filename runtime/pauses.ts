@@ -33,6 +33,10 @@ export function createPauses() {
       }
       return true
     },
+    /** The execution begins again: what it paused at is not what the next one will. */
+    forget() {
+      seen.clear()
+    },
     /**
      * The thread's state at the end: its values, and what waits in it. Of an execution that broke off the stream does
      * not tell all that waits, so that is not `complete`.

@@ -227,7 +227,7 @@ export interface FencedSaver {
 }
 
 /** Says what time it is. Tests turn it; leases never ask it. */
-export type Clock = () => Date
+export type Clock = () => Date | Promise<Date>
 
 export interface Log {
   info(message: string, fields?: Record<string, unknown>): void

@@ -12,7 +12,7 @@ export function startSweeper(
   let sweeping: Promise<void> = Promise.resolve()
   const sweep = async () => {
     try {
-      const now = clock()
+      const now = await clock()
       await holds.expire(now)
       await events.prune(new Date(now.getTime() - eventDays * DAY_MS))
     } catch (error) {

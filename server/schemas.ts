@@ -10,6 +10,13 @@ export const Uuid = z
 /** Any JSON value. What is checked came out of `JSON.parse`, so there is nothing more to ask of it. */
 const Any = z.custom<Json>((value) => value !== undefined, 'is missing')
 const Dict = z.record(z.string(), Any)
+/** Text that is compared with a column: PostgreSQL's text takes every character but one. */
+export const Text = (max: number) =>
+  z
+    .string()
+    .max(max)
+    // oxlint-disable-next-line no-control-regex -- the one that is refused
+    .regex(/^[^\u0000]*$/, 'must not contain NUL')
 
 export const ThreadParams = z.object({ thread_id: Uuid })
 export const RunParams = z.object({ thread_id: Uuid, run_id: Uuid })
@@ -26,8 +33,8 @@ export const QueryFlag = z
   .transform((value) => value === 'true' || value === '1')
 
 export const AssistantSearch = z.object({
-  graph_id: z.string().max(200).nullish(),
-  name: z.string().max(200).nullish(),
+  graph_id: Text(200).nullish(),
+  name: Text(200).nullish(),
   metadata: Dict.nullish(),
   limit: limit(1_000),
   offset,
@@ -88,8 +95,8 @@ export const Thread = z.object({
 
 const CheckpointRef = z.object({
   thread_id: z.string().nullish(),
-  checkpoint_ns: z.string().max(2_000).nullish(),
-  checkpoint_id: z.string().max(200).nullish(),
+  checkpoint_ns: Text(2_000).nullish(),
+  checkpoint_id: Text(200).nullish(),
   checkpoint_map: z.record(z.string(), z.string()).nullish(),
 })
 
@@ -111,10 +118,10 @@ export const History = z.object({
   limit: z.coerce.number().int().min(1).max(1_000).default(10),
   before: z
     .union([
-      z.string(),
+      Text(200),
       z.object({
-        configurable: z.object({ checkpoint_id: z.string().nullish() }).nullish(),
-        checkpoint_id: z.string().nullish(),
+        configurable: z.object({ checkpoint_id: Text(200).nullish() }).nullish(),
+        checkpoint_id: Text(200).nullish(),
       }),
     ])
     .nullish(),
@@ -147,7 +154,7 @@ export const RunCreate = z.object({
     .nullish(),
   context: Dict.nullish(),
   metadata: Dict.nullish(),
-  checkpoint_id: z.string().max(200).nullish(),
+  checkpoint_id: Text(200).nullish(),
   checkpoint: CheckpointRef.nullish(),
   interrupt_before: Nodes.nullish(),
   interrupt_after: Nodes.nullish(),
@@ -198,7 +205,7 @@ export const HoldStatus = z.enum([
 export const ApprovalList = z.object({
   status: HoldStatus.optional(),
   thread_id: Uuid.optional(),
-  tool: z.string().max(200).optional(),
+  tool: Text(200).optional(),
   limit: limit(1_000),
   offset,
 })

@@ -181,7 +181,9 @@ class Checkpointer extends PostgresSaver {
     filter?: Record<string, unknown>,
     before?: RunnableConfig,
   ): [string, unknown[]] {
-    const [where, values] = super._searchWhere(config, filter)
+    // The stock saver makes jsonb of it, which takes no NUL and no half of a surrogate pair.
+    const storable = filter && (JSON.parse(jsonbText(JSON.stringify(filter))) as Record<string, unknown>)
+    const [where, values] = super._searchWhere(config, storable)
     const id: unknown = before?.configurable?.['checkpoint_id']
     if (id === undefined) return [where, values]
     const earlier = `position < ${positionOf(values.length + 1)}`

@@ -42,6 +42,8 @@ export interface Storage {
   fanOut: string
   /** Whether the database answers. */
   ping(): Promise<boolean>
+  /** What time it is for the database. */
+  now(): Promise<Date>
   close(): Promise<void>
 }
 
@@ -107,6 +109,10 @@ function storageOver(db: Database, signals: Signals, fanOut: FanOut): Storage {
     signals,
     live: fanOut.live,
     fanOut: fanOut.description,
+    async now() {
+      const { rows } = await db.query<{ now: Date }>('select clock_timestamp() as now')
+      return rows[0]?.now ?? new Date()
+    },
     ping: () =>
       db.query('select 1').then(
         () => true,

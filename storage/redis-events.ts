@@ -14,6 +14,8 @@ const EXPIRE = 3_600
 const MAX_BATCH = 256 * 1024
 /** Characters under way to a Redis that does not answer; beyond that batches are not sent at all. */
 const MAX_UNDER_WAY = 8 * 1024 * 1024
+/** Of an entry without events, about. */
+const ENTRY_SIZE = 256
 const CONNECT_TIMEOUT_MS = 3_000
 /** How long a read waits for an entry. A connection that is silent for three times as long is replaced. */
 const BLOCK_MS = 5_000
@@ -103,7 +105,7 @@ function connect(url: string) {
 function createSender(client: Client, stream: string, sender: string) {
   let underWay = 0
   return (fields: Record<string, string>) => {
-    const size = fields['events']?.length ?? 0
+    const size = ENTRY_SIZE + (fields['events']?.length ?? 0)
     if (underWay + size > MAX_UNDER_WAY) return
     underWay += size
     const trim = { strategy: 'MAXLEN', strategyModifier: '~', threshold: KEEP } as const

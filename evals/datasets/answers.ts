@@ -1,4 +1,4 @@
-import type { Expected } from '../case.ts'
+import { call, type CallMatch, type Expected } from '../case.ts'
 import { english, german, type Question, type Truth, whole, workOut } from './truth.ts'
 
 /** A case in which nothing is held, sent or written, and nothing goes wrong, but for what `more` says. */
@@ -6,6 +6,15 @@ export function expecting(
   more: Pick<Expected, 'answer' | 'steps' | 'optimal'> & Partial<Expected>,
 ): Expected {
   return { holds: [], mails: [], written: {}, endReason: 'completed', failure: null, ...more }
+}
+
+/** Look at the file, then compute: never the other way round, never in the head. */
+export function look(file: string, by?: string): [CallMatch, CallMatch] {
+  const more = by === undefined ? {} : { by }
+  return [
+    call('read_file', { path: file }, more),
+    call('run_javascript', { code: new RegExp(file.replaceAll('.', '\\.')) }, more),
+  ]
 }
 
 /** Whoever says one of these says that mail went out. */

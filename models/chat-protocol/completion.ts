@@ -38,8 +38,9 @@ export function* completionChunks(
 ): Generator<Json> {
   const told = settle(request, answer)
   const withUsage = request.stream_options?.include_usage === true
+  const top = head(request, speaker, 'chat.completion.chunk')
   const chunk = (choices: Json[], used: Json = null): Json => ({
-    ...head(request, speaker, 'chat.completion.chunk'),
+    ...top,
     choices,
     ...(withUsage && { usage: used }),
   })

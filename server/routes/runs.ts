@@ -7,7 +7,7 @@ import { startRun, type StartPorts } from '../../runtime/start-run.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
 import type { Admission } from '../overload.ts'
 import { json, paged } from '../reply.ts'
-import { Run, RunCancel, RunCreate, RunJoin, RunList, RunParams, ThreadParams } from '../schemas.ts'
+import { Run, RunCancel, RunCreate, RunJoin, RunList, RunParams, Text, ThreadParams } from '../schemas.ts'
 import { HEARTBEAT_MS, sseResponse } from '../sse.ts'
 import { findThread } from './threads.ts'
 
@@ -319,9 +319,8 @@ function checkpointOf({
   checkpoint_id,
   config,
 }: RunCreate): { checkpoint_id: string; checkpoint_ns?: string } | null {
-  const fromConfig = config?.configurable?.['checkpoint_id']
-  const id =
-    checkpoint?.checkpoint_id ?? checkpoint_id ?? (typeof fromConfig === 'string' ? fromConfig : undefined)
+  const fromConfig = Text(200).safeParse(config?.configurable?.['checkpoint_id']).data
+  const id = checkpoint?.checkpoint_id ?? checkpoint_id ?? fromConfig
   if (id == null) return null
   const ns = checkpoint?.checkpoint_ns
   return { checkpoint_id: id, ...(ns == null || ns === '' ? {} : { checkpoint_ns: ns }) }

@@ -13,6 +13,7 @@ import {
   History,
   QueryFlag,
   StateAt,
+  Text,
   Thread,
   ThreadCreate,
   ThreadParams,
@@ -155,7 +156,7 @@ function stateRoutes(ports: ThreadPorts): Endpoint[] {
       path: '/threads/:thread_id/state/:checkpoint_id',
       tag: 'State',
       summary: "A thread's state at a checkpoint",
-      params: ThreadParams.extend({ checkpoint_id: z.string().min(1).max(200) }),
+      params: ThreadParams.extend({ checkpoint_id: Text(200).min(1) }),
       query: z.object({ subgraphs: QueryFlag }),
       answers: state,
       async handle(c, { params, query }) {
@@ -188,7 +189,7 @@ function stateRoutes(ports: ThreadPorts): Endpoint[] {
       tag: 'State',
       summary: "A thread's states, newest first",
       params: ThreadParams,
-      query: History.pick({ limit: true }).extend({ before: z.string().optional() }),
+      query: History.pick({ limit: true }).extend({ before: Text(200).optional() }),
       answers: states,
       async handle(c, { params, query }) {
         const thread = await findThread(ports.threads, params.thread_id)

@@ -352,7 +352,7 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
     await page.keyboard.press('Enter')
     await page.getByRole('heading', { name: 'send_email' }).waitFor()
     expect(await page.getByRole('region', { name: 'Approvals', exact: true }).isVisible()).toBe(false)
-    await expect.poll(() => page.evaluate(() => document.activeElement?.textContent)).toBe('send_email')
+    await focused(page, 'send_email')
     expect(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth)).toBe(true)
     expect(
       await page
@@ -361,9 +361,7 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
     ).toBe(true)
     await page.keyboard.press('Tab')
     await page.keyboard.press('Enter')
-    await expect
-      .poll(() => page.evaluate(() => document.activeElement?.textContent))
-      .toBe('Approved by local')
+    await focused(page, 'Approved by local')
     await page.getByText('done').waitFor()
     expect((await approvalNow(server, call)).status).toBe('approved')
   })
@@ -411,6 +409,12 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
     return mails.filter((mail) => mail.includes(text))
   }
 })
+
+async function focused(page: Page, text: string): Promise<void> {
+  await expect
+    .poll(() => page.evaluate(() => document.activeElement?.textContent), { timeout: 10_000 })
+    .toBe(text)
+}
 
 /** As no server of ours would send it. */
 function hostileApproval(bad: string): Json {

@@ -1,11 +1,11 @@
 import { createClient } from 'redis'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { createLiveHub } from '../../../runtime/live-events.ts'
 import type { Log } from '../../../runtime/ports.ts'
 import type { Storage } from '../../../storage/open.ts'
-import { openRedisEvents } from '../../../storage/redis-events.ts'
+import { cloneDatabase, templateDatabase } from '../../support/database.ts'
 import { onEmbedded, onPostgres } from '../../support/each-database.ts'
 import { hasRedisServer, type RedisProcess, startRedis } from '../../support/redis.ts'
+import { migrateDatabase } from '../../support/server.ts'
 import { openAt, SILENT, twoProcesses } from './ways.ts'
 import { beginRun, readAll } from './written-run.ts'
 
@@ -28,6 +28,8 @@ describe.skipIf(!hasRedisServer())('with a Redis of its own', () => {
     await redis.start()
   })
   afterAll(() => redis.kill())
+
+  const client = async () => opened(await createClient({ url: redis.url }).connect())
 
   onPostgres((database) => {
     const both = async (log: Log = SILENT) => {
@@ -65,8 +67,11 @@ describe.skipIf(!hasRedisServer())('with a Redis of its own', () => {
       const { writer, reader } = await both(log)
       await redis.kill()
       await vi.waitFor(() => expect(lines.warn).toHaveLength(2), WAIT)
+      writer.live.publish(RUN, 0, EVENTS)
       await redis.start()
       await vi.waitFor(() => expect(lines.info).toHaveLength(2), WAIT)
+      // What was committed meanwhile is in the table, and nobody waits for it here.
+      expect(await (await client()).keys('*')).toEqual([])
       expect(await arrives(writer, reader)).toBe(true)
     })
 
@@ -110,14 +115,37 @@ describe.skipIf(!hasRedisServer())('with a Redis of its own', () => {
       }
     })
 
-    test('a database and its clone do not hear each other', async () => {
+    test('a Redis that hangs is sent no more than a bounded amount', async () => {
       const { writer } = await both()
-      const hub = createLiveHub()
-      opened(await openRedisEvents({ url: redis.url, database: 'another', hub, log: SILENT }))
-      const reader = hub.subscribe(RUN)
       expect(await arrives(writer, writer)).toBe(true)
-      writer.live.publish(RUN, 0, EVENTS)
-      expect(await next(reader, 200)).toBeUndefined()
+      redis.process.kill('SIGSTOP')
+      const events = [{ event: 'values', data: `"${'x'.repeat(250_000)}"` }]
+      for (let from = 0; from < 100; from++) writer.live.publish(RUN, from, events)
+      redis.process.kill('SIGCONT')
+      const redisClient = await client()
+      const [stream = ''] = await redisClient.keys('holdpoint:events:*')
+      const lengths: number[] = []
+      await vi.waitFor(async () => {
+        lengths.push(await redisClient.xLen(stream))
+        expect(lengths.at(-1)).toBeGreaterThan(20)
+        expect(lengths.at(-1)).toBe(lengths.at(-2))
+      }, WAIT)
+      expect(lengths.at(-1)).toBeLessThan(50)
+    })
+
+    test('a database and its clone do not hear each other', async () => {
+      const { writer, reader } = await both()
+      const clone = await cloneDatabase(await templateDatabase(migrateDatabase), 'clone')
+      try {
+        const place = { databaseUrl: clone.url, dataDir: '' }
+        const stranger = opened(await openAt(place, { url: redis.url, log: SILENT }))
+        const strange = stranger.live.subscribe(RUN)
+        expect(await arrives(writer, reader)).toBe(true)
+        expect(await next(strange, 200)).toBeUndefined()
+        for (const one of open.splice(0)) await one.close()
+      } finally {
+        await clone.drop()
+      }
     })
 
     test("a process takes its own batches once, and another's once", async () => {
@@ -140,16 +168,16 @@ describe.skipIf(!hasRedisServer())('with a Redis of its own', () => {
 
     test('entries that make no sense are left to the table', async () => {
       const { writer, reader } = await both()
-      writer.live.publish(RUN, 0, EVENTS)
-      const client = opened(await createClient({ url: redis.url }).connect())
-      const [stream = ''] = await client.keys('holdpoint:events:*')
-      expect(await client.ttl(stream)).toBeGreaterThan(0)
+      expect(await arrives(writer, reader)).toBe(true)
+      const redisClient = await client()
+      const [stream = ''] = await redisClient.keys('holdpoint:events:*')
+      expect(await redisClient.ttl(stream)).toBeGreaterThan(0)
       const others = reader.live.subscribe(RUN)
       const entry = { sender: 'somebody', run: RUN, from: '3', through: '3' }
-      await client.xAdd(stream, '*', { hello: 'world' })
-      await client.xAdd(stream, '*', { ...entry, from: '-1' })
-      await client.xAdd(stream, '*', { ...entry, events: '[{"event":1}]' })
-      await client.xAdd(stream, '*', { ...entry, through: '4', events: '[{' })
+      await redisClient.xAdd(stream, '*', { hello: 'world' })
+      await redisClient.xAdd(stream, '*', { ...entry, from: '-1' })
+      await redisClient.xAdd(stream, '*', { ...entry, events: '[{"event":1}]' })
+      await redisClient.xAdd(stream, '*', { ...entry, through: '4', events: '[{' })
       const last = await vi.waitFor(async () => {
         const news = await next(others, 50)
         expect(news).toBeDefined()
