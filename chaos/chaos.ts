@@ -14,6 +14,7 @@ import type { ChaosOptions } from './options.ts'
 import { createPeople } from './people.ts'
 import { planFaults } from './plan.ts'
 import { createRandom } from './random.ts'
+import { startRedis } from './redis.ts'
 import { createReaders } from './readers.ts'
 import { createBlindWatcher, createWatcher } from './watcher.ts'
 
@@ -50,6 +51,8 @@ export async function chaos(
     const database = options.embedded ? undefined : await openChaosDatabase(directory, options.databaseUrl)
     if (database) closers.push(() => database.close(keep))
     say(`seed ${options.seed}, ${options.runs} runs, ${database?.description ?? 'the embedded database'}`)
+    const redis = database && (await startRedis(directory))
+    if (redis) closers.push(() => redis.close())
     const model = await startScriptedModel()
     closers.push(() => model.close())
 
@@ -63,6 +66,7 @@ export async function chaos(
       modelUrl: model.url,
       leaseMs: options.leaseMs,
       workers: WORKERS,
+      redisUrl: redis?.url,
     }
     const fleet = await createFleet(place, database, options.servers, watcher)
     closers.push(() => fleet.close())
@@ -90,8 +94,10 @@ export async function chaos(
       plan,
       watcher,
       cluster: database?.cluster,
+      redis,
       leaseMs: options.leaseMs,
       load: () => load.settled() / options.runs,
+      told: options.verbose ? say : () => {},
     })
     for (const slot of fleet.slots) await fleet.start(slot)
     const people = createPeople({ ...shared, readers, directory })
@@ -132,7 +138,7 @@ export async function chaos(
     }
     const skipped = options.embedded
       ? ['all but kills: one process, no network']
-      : [...(database?.cluster ? [] : ['PostgreSQL restarts']), 'Redis killed (not used yet)']
+      : [...(database?.cluster ? [] : ['PostgreSQL restarts']), ...(redis ? [] : ['Redis killed'])]
     const checked = await audit(evidence, place, watcher)
     const lines = [
       { what: 'everything came to its end', found: ended, ok: ended === 'yes', look: [] },

@@ -3,6 +3,7 @@ import type { Fleet, Slot } from './fleet.ts'
 import type { AroundFault, Plan, ProcessFault } from './plan.ts'
 import type { Cluster } from './postgres.ts'
 import type { Random } from './random.ts'
+import type { Redis } from './redis.ts'
 import type { Watcher } from './watcher.ts'
 
 export interface Faults {
@@ -21,8 +22,12 @@ interface FaultOptions {
   leaseMs: number
   /** From 0 to 1: how much of the load is over. */
   load(): number
+  /** Hears of each fault when it is over. */
+  told(line: string): void
+  redis: Redis | undefined
   random: Random
   signal: AbortSignal
+  failed(error: unknown): void
 }
 
 const GETS_THERE_WITHIN_MS = 25_000
@@ -31,9 +36,10 @@ const TRIES = 4
 const BUSY_WITHIN_MS = 4_000
 
 export function createFaults(options: FaultOptions): Faults {
-  const { plan, fleet, watcher, cluster, leaseMs, signal } = options
+  const { plan, fleet, watcher, cluster, redis, leaseMs, signal } = options
   const { tally } = fleet
   const done = { process: 0, around: 0 }
+  const restarts: Promise<void>[] = []
 
   const take = async (random: Random): Promise<Slot> => {
     for (;;) {
@@ -62,13 +68,21 @@ export function createFaults(options: FaultOptions): Faults {
     if (executing) tally.add('kills while executing')
   }
 
+  /** Nobody waits for it: the next fault has other servers. */
+  const restart = (slot: Slot, how?: { clockJumps: boolean }) => {
+    restarts.push(
+      fleet.start(slot, how).then(() => {
+        slot.taken = false
+      }, options.failed),
+    )
+  }
+
   const toProcess = async (fault: ProcessFault, random: Random) => {
     switch (fault.kind) {
       case 'kill': {
         const slot = await takeBusy(random)
         await kill(slot)
-        await fleet.start(slot)
-        slot.taken = false
+        restart(slot)
         return
       }
       case 'failpoint': {
@@ -83,8 +97,7 @@ export function createFaults(options: FaultOptions): Faults {
           if (died) tally.add('kills while executing')
           if (died) break
         }
-        await fleet.start(slot)
-        slot.taken = false
+        restart(slot)
         return
       }
       case 'upgrade':
@@ -100,9 +113,8 @@ export function createFaults(options: FaultOptions): Faults {
       case 'clock': {
         const slot = await take(random)
         await fleet.end(slot, 'SIGTERM')
-        await fleet.start(slot, { clockJumps: true })
+        restart(slot, { clockJumps: true })
         tally.add('clocks that jump')
-        slot.taken = false
       }
     }
   }
@@ -122,6 +134,12 @@ export function createFaults(options: FaultOptions): Faults {
         await cluster.restart(fault.mode, fault.beyondLease ? leaseMs + 1_500 : random.int(50, 800))
         watcher.away(from, Date.now() + leaseMs)
         tally.add(`PostgreSQL restarts, ${fault.mode}`)
+        return
+      }
+      case 'redis': {
+        if (redis === undefined) return
+        await redis.replace(random.int(0, 2_000))
+        tally.add('Redis killed')
         return
       }
       case 'cut': {
@@ -156,8 +174,10 @@ export function createFaults(options: FaultOptions): Faults {
       const random = options.random.fork(`${name} ${index}`)
       while (options.load() < index / list.length - 0.02) await pause(signal)
       await pause(signal, random.int(100, 700))
+      const from = performance.now()
       await act(fault, random)
       done[name]++
+      options.told(`${JSON.stringify(fault)} took ${Math.round(performance.now() - from)} ms`)
     }
   }
   const shareOf = (name: 'process' | 'around') =>
@@ -166,6 +186,7 @@ export function createFaults(options: FaultOptions): Faults {
     progress: () => Math.min(shareOf('process'), shareOf('around')),
     async run() {
       await Promise.all([lane('process', plan.process, toProcess), lane('around', plan.around, around)])
+      await Promise.all(restarts)
     },
   }
 }

@@ -17,6 +17,7 @@ export interface Place {
   modelUrl: string
   leaseMs: number
   workers: number
+  redisUrl: string | undefined
 }
 
 /** Where one server runs at a time. */
@@ -89,6 +90,7 @@ export async function createFleet(
     HOLDPOINT_WORKERS: String(place.workers),
     HOLDPOINT_SECRET: 'chaos-chaos-chaos-chaos-chaos-chaos',
     OPENAI_API_KEY: 'chaos',
+    ...(place.redisUrl === undefined ? {} : { REDIS_URL: place.redisUrl }),
     OPENAI_BASE_URL: place.modelUrl,
     ...(proxy && database
       ? {

@@ -5,7 +5,7 @@ import { type ChatMessage, type ChatRequest, textOf } from '../models/chat-proto
 import { doneText, goalOf, readGoal, readTask, type Script, type ScriptedCall } from './script.ts'
 
 /** Long enough that processes die while a model is being asked. */
-const THINKS_MS = 15
+const THINKS_MS = 50
 
 /**
  * A model whose answer follows from the conversation alone: an execution that takes a run over and asks again is told

@@ -10,6 +10,8 @@ export interface ChaosOptions {
   /** Threads on which something goes on at a time. */
   concurrency: number
   embedded: boolean
+  /** Says each fault. */
+  verbose: boolean
   /** Instead of the share that the runs determine. */
   kills?: number
   timeoutMs: number
@@ -20,7 +22,7 @@ export interface ChaosOptions {
 }
 
 export const USAGE = `npm run chaos -- [--runs 1000] [--seed 1] [--lease 5000] [--servers 3] [--concurrency 16]
-  [--kills N] [--timeout SECONDS] [--json FILE] [--embedded]
+  [--kills N] [--timeout SECONDS] [--json FILE] [--embedded] [--verbose]
 
 Kills, freezes, cuts and upgrades real servers on a database of their own while runs go on, and checks that nothing
 was lost or done twice. Without PostgreSQL's programs it uses DATABASE_URL or TEST_DATABASE_URL, and restarts nothing
@@ -38,6 +40,7 @@ const Arguments = z.object({
   timeout: integer(10, 5_400),
   json: z.string().optional(),
   embedded: z.boolean().default(false),
+  verbose: z.boolean().default(false),
 })
 
 export function readOptions(argv: string[], environment: Record<string, string | undefined>): ChaosOptions {
@@ -54,6 +57,7 @@ export function readOptions(argv: string[], environment: Record<string, string |
       timeout: text,
       json: text,
       embedded: { type: 'boolean' },
+      verbose: { type: 'boolean' },
     },
   })
   const parsed = Arguments.safeParse(values)

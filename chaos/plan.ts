@@ -13,6 +13,7 @@ export type ProcessFault =
 export type AroundFault =
   | { kind: 'freeze' }
   | { kind: 'restart'; mode: 'fast' | 'immediate'; beyondLease: boolean }
+  | { kind: 'redis' }
   | { kind: 'cut' }
   | { kind: 'delay'; ms: number }
   | { kind: 'silence'; beyondLease: boolean }
@@ -30,6 +31,7 @@ const PER_RUN = {
   clock: 0.01,
   freeze: 0.02,
   restart: 0.01,
+  redis: 0.01,
   cut: 0.04,
   delay: 0.02,
   silence: 0.01,
@@ -71,6 +73,7 @@ export function planFaults(
             beyondLease: index % 4 === 0,
           }) as const,
       ),
+      ...list(share('redis'), () => ({ kind: 'redis' }) as const),
       ...list(share('cut'), () => ({ kind: 'cut' }) as const),
       ...list(share('delay'), () => ({ kind: 'delay', ms: random.int(20, 400) }) as const),
       ...list(share('silence'), (index) => ({ kind: 'silence', beyondLease: index % 2 === 0 }) as const),

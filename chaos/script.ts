@@ -48,8 +48,8 @@ export function writeScript(random: Random, tag: string, graph: Graph): Script {
     Array.from({ length: random.int(1, 3) }, (__, index) => ({
       tool: random.pick(BAG),
       note: `${tag}.${turn}.${index}`,
-      before: random.int(0, 60),
-      after: random.int(0, 60),
+      before: random.int(0, 150),
+      after: random.int(0, 150),
     })),
   )
   return { tag, graph, turns }

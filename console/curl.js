@@ -1,4 +1,5 @@
 // @ts-check
+import { valuesOf } from './schema-text.js'
 
 /**
  * @typedef {import('./schema-text.js').Schema} Schema
@@ -82,13 +83,14 @@ function bodyOf(method, { requestBody }, assistant) {
 
 /**
  * A value that the schema takes: what is required, and what makes a run worth starting.
- * @param {Schema} schema
+ * @param {Schema | boolean} schema
  * @param {string} assistant
  * @param {boolean} whole with everything that is optional too
  * @returns {unknown}
  */
 function exampleOf(schema, assistant, whole) {
-  const choice = schema.anyOf?.find(({ type }) => type !== 'null')
+  if (typeof schema === 'boolean') return null
+  const [choice] = valuesOf(schema)
   if (choice) return exampleOf(choice, assistant, whole)
   if (schema.enum) return schema.enum[0]
   if (schema.type === 'array') return []

@@ -6,10 +6,11 @@
  * @property {string | string[]} [type]
  * @property {unknown} [const]
  * @property {unknown[]} [enum]
- * @property {Schema[]} [anyOf]
- * @property {Schema[]} [oneOf]
- * @property {Schema} [items]
- * @property {Record<string, Schema>} [properties]
+ * @property {(Schema | boolean)[]} [anyOf]
+ * @property {(Schema | boolean)[]} [oneOf]
+ * @property {Schema | boolean} [items]
+ * @property {(Schema | boolean)[]} [prefixItems]
+ * @property {Record<string, Schema | boolean>} [properties]
  * @property {string[]} [required]
  * @property {Schema | boolean} [additionalProperties]
  * @property {string} [description]
@@ -26,33 +27,35 @@
 
 /**
  * A schema as a type, the way TypeScript writes it, with its limits as comments.
- * @param {Schema} schema
+ * @param {Schema | boolean} schema
  * @param {string} [indent]
  * @returns {string}
  */
 export function schemaText(schema, indent = '') {
+  if (typeof schema === 'boolean') return schema ? 'any' : 'never'
   if ('const' in schema) return JSON.stringify(schema.const)
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(' | ')
   const choices = schema.anyOf ?? schema.oneOf
   if (choices) return union(choices.map((choice) => schemaText(choice, indent)))
   if (Array.isArray(schema.type))
     return union(schema.type.map((type) => schemaText({ ...schema, type }, indent)))
-  if (schema.type === 'array') return arrayText(schema.items ?? {}, indent)
+  if (schema.type === 'array') return arrayText(schema, indent)
   if (schema.type === 'object') return objectText(schema, indent)
   return schema.type ?? 'any'
 }
 
 /**
  * What a value may be besides its type: `1 to 200 characters, default 10`.
- * @param {Schema} schema
+ * @param {Schema | boolean} schema
  * @returns {string}
  */
 export function limitsOf(schema) {
-  const inner = schema.anyOf?.filter(({ type }) => type !== 'null') ?? []
-  const own = inner.length === 1 ? { ...inner[0], ...schema } : schema
+  if (typeof schema === 'boolean') return ''
+  const [inner, ...others] = valuesOf(schema)
+  const own = inner && others.length === 0 ? { ...inner, ...schema } : schema
   return [
     own.description,
-    isUuid(own) ? 'a UUID' : (own.format ?? (own.pattern && `matches ${own.pattern}`)),
+    formOf(own),
     range(own.minLength, own.maxLength, 'characters'),
     range(own.minItems, own.maxItems, 'items'),
     range(own.minimum, own.maximum, ''),
@@ -62,9 +65,19 @@ export function limitsOf(schema) {
     .join(', ')
 }
 
+/** What a value may be if it is not null. @param {Schema} schema @returns {Schema[]} */
+export function valuesOf({ anyOf = [] }) {
+  return anyOf.filter((choice) => typeof choice === 'object').filter(({ type }) => type !== 'null')
+}
+
+/** No NUL: true of nearly every text here, so it says nothing. */
+const NO_NUL = String.raw`^[^\u0000]*$`
+
 /** @param {Schema} schema */
-export function isUuid({ pattern }) {
-  return pattern?.startsWith('^[0-9a-f]{8}-') ?? false
+function formOf({ pattern, format }) {
+  if (pattern === undefined) return format
+  if (pattern.startsWith('^[0-9a-f]{8}-')) return 'a UUID'
+  return pattern === NO_NUL ? '' : `matches ${pattern}`
 }
 
 /** @param {string[]} texts */
@@ -72,8 +85,9 @@ function union(texts) {
   return texts.includes('any') ? 'any' : [...new Set(texts)].join(' | ')
 }
 
-/** @param {Schema} items @param {string} indent */
-function arrayText(items, indent) {
+/** @param {Schema} schema @param {string} indent */
+function arrayText({ items = true, prefixItems }, indent) {
+  if (prefixItems) return `[${prefixItems.map((item) => schemaText(item, indent)).join(', ')}]`
   const text = schemaText(items, indent)
   return text.includes(' | ') && !text.startsWith('{') ? `(${text})[]` : `${text}[]`
 }

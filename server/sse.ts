@@ -33,7 +33,11 @@ export function sseResponse(
 ): Response {
   const encoder = new TextEncoder()
   let stopping = () => {}
+  let open = true
+  // Once, whichever comes first: its end, a reader that goes, a database that does not answer.
   const end = () => {
+    if (!open) return
+    open = false
     closing.removeEventListener('abort', stopping)
     onEnd()
   }
@@ -46,7 +50,10 @@ export function sseResponse(
         closing.addEventListener('abort', stopping, { once: true })
       },
       async pull(controller) {
-        const { value, done } = await batches.next()
+        const { value, done } = await batches.next().catch((error: unknown) => {
+          end()
+          throw error
+        })
         if (done === true) {
           end()
           controller.close()

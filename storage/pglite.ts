@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { access, constants, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PGlite, type Results } from '@electric-sql/pglite'
 import type pg from 'pg'
@@ -7,7 +7,7 @@ import { lockDirectory } from './directory-lock.ts'
 
 /** Opens the embedded database in `dataDir`, which no other process may use at the same time. */
 export async function openPglite(dataDir: string): Promise<Database> {
-  await mkdir(dataDir, { recursive: true })
+  await makeDirectory(dataDir)
   const lock = await lockDirectory(dataDir)
   try {
     const db = await PGlite.create(join(dataDir, 'db'))
@@ -34,6 +34,19 @@ export async function openPglite(dataDir: string): Promise<Database> {
       {
         cause,
       },
+    )
+  }
+}
+
+async function makeDirectory(dataDir: string): Promise<void> {
+  try {
+    await mkdir(dataDir, { recursive: true })
+    await access(dataDir, constants.W_OK)
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    throw new Error(
+      `Cannot use the data directory ${dataDir} (${code}). Make it a directory that can be written, or set HOLDPOINT_DATA_DIR.`,
+      { cause },
     )
   }
 }

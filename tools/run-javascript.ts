@@ -53,7 +53,8 @@ function report(result: SandboxResult) {
     case 'crashed':
     case 'cancelled':
     case 'unavailable':
-      throw new ToolError('INTERNAL', describe(result))
+      // Our own trouble, with our own paths in it: the executor tells the model no more than that.
+      throw new Error(describe(result))
   }
 }
 

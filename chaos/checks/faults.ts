@@ -9,6 +9,7 @@ const OTHERS = [
   'connections cut',
   'networks slowed',
   'networks silent',
+  'Redis killed',
   'server starts',
 ]
 

@@ -7,7 +7,15 @@ import type { ChatRequest } from '../../models/chat-protocol/request.ts'
 import { type ScriptedModel, startScriptedModel } from '../support/scripted-model.ts'
 import { startTestServer, type TestServer } from '../support/server.ts'
 import { chromiumPath, openBrowser, openTab } from './browser.ts'
-import { approvalNow, first, type HeldCall, holdMail, startAndStop, TASK } from './held-call.ts'
+import {
+  approvalNow,
+  first,
+  type HeldCall,
+  holdMail,
+  patientClient,
+  startAndStop,
+  TASK,
+} from './held-call.ts'
 
 /** A page cannot choose its `Host`, but its owner can let a name point here. */
 const REBOUND = 'rebound.example'
@@ -305,7 +313,7 @@ describe.skipIf(chromiumPath === null)('pages of other origins', () => {
     model.play(names.map(() => answer))
     const started = names.map(async (name) => {
       const thread_id = await emptyThread()
-      const { run_id } = await server.client.runs.create(thread_id, 'react', { input: INPUT })
+      const { run_id } = await patientClient(server).runs.create(thread_id, 'react', { input: INPUT })
       return [name, { thread_id, run_id }] as const
     })
     const runs = Object.fromEntries(await Promise.all(started)) as Record<Name, RunPlace>

@@ -1,3 +1,4 @@
+import { Client } from '@langchain/langgraph-sdk'
 import type { Json } from '../../runtime/json.ts'
 import type { ScriptedModel } from '../support/scripted-model.ts'
 import type { TestServer } from '../support/server.ts'
@@ -41,10 +42,16 @@ export async function holdMail(
   return first(await holdCalls(server, model, [{ name: 'send_email', args: mail }], options))
 }
 
+/** The SDK as programs use it: it comes back when a busy machine's server says that it is behind. */
+export function patientClient({ url }: TestServer): Client {
+  return new Client({ apiUrl: url, apiKey: null, callerOptions: { maxRetries: 5 } })
+}
+
 /** Starts the agent on a thread of its own, and returns what it waits for. What it calls is in the model's script. */
 export async function startAndStop(server: TestServer): Promise<HeldCall[]> {
-  const { thread_id } = await server.client.threads.create()
-  await server.client.runs.wait(thread_id, 'react', {
+  const client = patientClient(server)
+  const { thread_id } = await client.threads.create()
+  await client.runs.wait(thread_id, 'react', {
     input: { messages: [{ role: 'user', content: TASK }] },
   })
   const response = await fetch(`${server.url}/approvals?thread_id=${thread_id}`)

@@ -165,6 +165,22 @@ onEachWay((way) => {
     expect(await within).toEqual(again.visible.slice(5))
   })
 
+  test('a run that ends while a reader is at the table loses that reader nothing', async () => {
+    const run = await beginRun(way.writer)
+    await run.write(3)
+    let ended = false
+    const read: Storage['events']['read'] = async (...args) => {
+      const rows = await way.reader.events.read(...args)
+      if (!ended) {
+        ended = true
+        await run.end('success', 2)
+      }
+      return rows
+    }
+    const side = { ...way.reader, events: { ...way.reader.events, read } }
+    expect(await readAll(side, run)).toEqual(run.visible)
+  })
+
   test('the readers of a run that is rolled back are let go', async () => {
     const run = await beginRun(way.writer)
     const seen = readAll(way.reader, run)
