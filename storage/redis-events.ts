@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createClient } from 'redis'
+import { createClient } from '@redis/client'
 import { z } from 'zod'
 import { newId } from '../runtime/ids.ts'
 import type { LiveHub } from '../runtime/live-events.ts'

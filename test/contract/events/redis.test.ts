@@ -1,4 +1,4 @@
-import { createClient } from 'redis'
+import { createClient } from '@redis/client'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Log } from '../../../runtime/ports.ts'
 import type { Storage } from '../../../storage/open.ts'
