@@ -11,6 +11,7 @@
  * @property {string} run_id
  * @property {string} assistant_id
  * @property {string} interrupt_id one for all held calls of a message
+ * @property {'tool' | 'in_doubt'} kind `in_doubt`: the call may or may not have happened
  * @property {string} tool
  * @property {Args} args
  * @property {string} args_hash

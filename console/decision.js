@@ -14,6 +14,11 @@ import { h, setText } from './element.js'
  * @typedef {{ node: HTMLElement, isBusy(): boolean, retire(): HTMLElement | null }} DecisionPanel
  */
 
+const WORDS = {
+  tool: { approve: 'Approve', reject: 'Reject', respond: 'Answer instead' },
+  in_doubt: { approve: 'It did not happen: run it', reject: 'Skip it', respond: 'It happened' },
+}
+
 /**
  * The buttons and the forms behind them. A form that was left keeps its text until the approval is decided.
  * @param {Approval} approval
@@ -53,6 +58,7 @@ export function decisionPanel(approval, listener) {
   }
 
   const forms = formsFor(approval, send, () => show(bar, bar.querySelector('button')))
+  const words = WORDS[approval.kind]
   const bar = h(
     'div',
     { class: 'bar' },
@@ -62,11 +68,12 @@ export function decisionPanel(approval, listener) {
       h(
         'button',
         { type: 'button', class: 'approve', click: () => void send(() => ({ type: 'approve' })) },
-        'Approve',
+        words.approve,
       ),
-      opener('Edit', forms.edit),
-      opener('Reject', forms.reject, 'reject'),
-      opener('Answer instead', forms.respond, 'quiet'),
+      // What may have happened already cannot be changed any more.
+      ...(approval.kind === 'tool' ? [opener('Edit', forms.edit)] : []),
+      opener(words.reject, forms.reject, 'reject'),
+      opener(words.respond, forms.respond, 'quiet'),
     ),
   )
 
@@ -101,7 +108,8 @@ function formsFor(approval, send, back) {
   const editor = editorOf(approval.tool, approval.args)
   const before = JSON.stringify(editor.read())
   const reason = area('Why not? The agent reads it', '', 3)
-  const answer = area(`What the agent gets as the result of ${approval.tool}, which does not run`, '', 4)
+  const meaning = approval.kind === 'tool' ? 'which does not run' : 'which happened'
+  const answer = area(`What the agent gets as the result of ${approval.tool}, ${meaning}`, '', 4)
   return {
     edit: form('Edit', editor.nodes, 'Approve with these changes', 'approve', () => {
       const args = editor.read()
