@@ -43,8 +43,11 @@ export function createFaults(options: FaultOptions): Faults {
 
   const take = async (random: Random): Promise<Slot> => {
     for (;;) {
-      const free = fleet.slots.filter(({ taken, server }) => !taken && server?.isAlive() === true)
-      const slot = free.length > 0 ? random.pick(free) : undefined
+      const up = fleet.slots.filter(({ frozen, server }) => !frozen && server?.isAlive() === true)
+      const free = up.filter(({ taken }) => !taken)
+      // Where there are several, one is always there to take over: else nobody's latency would be measured.
+      const enough = up.length > 1 || fleet.slots.length === 1
+      const slot = enough && free.length > 0 ? random.pick(free) : undefined
       if (slot !== undefined) {
         slot.taken = true
         return slot

@@ -106,12 +106,22 @@ function parse(value: Json): ResumeDecision[] {
   )
 }
 
+/** Risks that one person may not release alone. */
+const NEEDS_TWO = new Set(['high', 'critical'])
+
 /** Refuses a decision that could not be carried out, before anything is written. */
 export function checkDecision(
   hold: Hold,
   decision: Decision,
   checkArgs: CheckArgs,
 ): { decision: Decision; edited?: EditedArgs } {
+  const releases = decision.type === 'approve' || decision.type === 'edit'
+  if (releases && NEEDS_TWO.has(hold.risk)) {
+    throw new RuntimeError(
+      'hold_not_yours',
+      `A call of ${hold.risk} risk needs two people, and without keys there is one. It can only be rejected or answered.`,
+    )
+  }
   if (decision.type === 'edit') {
     if (hold.kind === 'in_doubt') {
       throw new RuntimeError(

@@ -21,7 +21,7 @@ export function guardOrigins({ origins, host }: { origins: string[]; host: strin
     const origin = c.req.header('origin')
     const own = origin === `http://${authority}` || origin === `https://${authority}`
     const listed = origin !== undefined && allowed.has(origin)
-    if (listed) allow(c.header.bind(c), origin)
+    if (listed) allow(c.res.headers, origin)
     if (c.req.method === 'OPTIONS' && origin !== undefined) {
       if (!listed && !own) return c.text('Origin not allowed. Add it to HOLDPOINT_CORS_ORIGINS.', 403)
       c.header('Access-Control-Allow-Methods', METHODS)
@@ -32,7 +32,8 @@ export function guardOrigins({ origins, host }: { origins: string[]; host: strin
     if (
       !listed &&
       !own &&
-      isForeign(origin, c.req.header('sec-fetch-site'), c.req.header('sec-fetch-mode'), c.req.method)
+      isForeign(origin, c.req.header('sec-fetch-site')) &&
+      !isLink(c.req.method, c.req.path, c.req.header('sec-fetch-dest'))
     ) {
       return c.text('Origin not allowed. Add it to HOLDPOINT_CORS_ORIGINS.', 403)
     }
@@ -40,20 +41,22 @@ export function guardOrigins({ origins, host }: { origins: string[]; host: strin
   }
 }
 
-function allow(header: (name: string, value: string) => void, origin: string): void {
-  header('Access-Control-Allow-Origin', origin)
-  header('Access-Control-Expose-Headers', EXPOSED)
-  header('Vary', 'Origin')
+/** On the response that stands before the handler's: Hono merges these into whatever it returns, streams too. */
+function allow(headers: Headers, origin: string): void {
+  headers.set('Access-Control-Allow-Origin', origin)
+  headers.set('Access-Control-Expose-Headers', EXPOSED)
+  headers.set('Vary', 'Origin')
 }
 
-/** A browser leaves `Origin` out of some requests, but never both. Following a link to a page is nobody's attack. */
-function isForeign(
-  origin: string | undefined,
-  site: string | undefined,
-  mode: string | undefined,
-  method: string,
-): boolean {
-  if (origin !== undefined) return true
-  const link = mode === 'navigate' && method === 'GET'
-  return (site === 'cross-site' || site === 'same-site') && !link
+/** What a link on another page may open. Everything else is for programs, and a GET of it can cancel a run. */
+const PAGES = new Set(['/', '/console', '/docs', '/openapi.json'])
+
+/** Following a link to a page is nobody's attack. A frame is none: a page of another origin would have it in its hand. */
+function isLink(method: string, path: string, dest: string | undefined): boolean {
+  return method === 'GET' && dest === 'document' && PAGES.has(path)
+}
+
+/** A browser leaves `Origin` out of some requests, but never both. */
+function isForeign(origin: string | undefined, site: string | undefined): boolean {
+  return origin !== undefined || site === 'cross-site' || site === 'same-site'
 }

@@ -7,6 +7,8 @@ const DEPTH_AGE_MS = 1_000
 /** An event loop that is this late for its timers takes no new work: every run on it would be late as well. */
 const MAX_LAG_MS = 1_000
 const WINDOW_MS = 2_000
+/** Windows in a row. One stall, such as a first compilation, is no overload. */
+const LATE_WINDOWS = 3
 
 export interface Admission {
   /** Throws `overloaded` where the server should not take one more run. */
@@ -21,8 +23,10 @@ export function createAdmission(queue: Queue, limits: { maxQueue: number; maxStr
   const delay = monitorEventLoopDelay({ resolution: 20 })
   delay.enable()
   let lagMs = 0
+  let lateWindows = 0
   const timer = setInterval(() => {
     lagMs = delay.mean / 1e6
+    lateWindows = lagMs > MAX_LAG_MS ? lateWindows + 1 : 0
     delay.reset()
   }, WINDOW_MS)
   timer.unref()
@@ -32,7 +36,7 @@ export function createAdmission(queue: Queue, limits: { maxQueue: number; maxStr
   let streams = 0
   return {
     async run() {
-      if (lagMs > MAX_LAG_MS)
+      if (lateWindows >= LATE_WINDOWS)
         throw new RuntimeError('overloaded', `The server is ${Math.round(lagMs)} ms behind. Try again later.`)
       if (performance.now() - countedAt > DEPTH_AGE_MS) {
         countedAt = performance.now()

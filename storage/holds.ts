@@ -18,7 +18,7 @@ import { notify } from './signals.ts'
 const COLUMNS = `thread_id, approval_id, run_id, assistant_id, interrupt_id, kind, message_id, call_id, tool, args,
   args_hash, risk, reason, status, decisions, resumed_run_id, created_at, expires_at, decided_at`
 
-const GET = `select ${COLUMNS} from holds where approval_id = $1`
+const GET = `select ${COLUMNS}, expires_at <= clock_timestamp() as is_over from holds where approval_id = $1`
 
 const SEARCH = `
   select ${COLUMNS}, count(*) over () as total from holds
@@ -75,6 +75,7 @@ interface Row extends Omit<Hold, 'created_at' | 'expires_at' | 'decided_at'> {
   expires_at: Date
   decided_at: Date | null
   total?: unknown
+  is_over?: boolean
 }
 
 export function createHolds(db: Database): Holds {
@@ -138,6 +139,12 @@ export async function recordDecision(
   const { rows } = await client.query<Row>(GET, [approvalId])
   const [row] = rows
   if (row === undefined) throw new RuntimeError('hold_not_found', `Approval ${approvalId} does not exist.`)
+  if (row.status === 'pending' && row.is_over === true) {
+    throw new RuntimeError(
+      'hold_decided',
+      `Approval ${approvalId} expired at ${row.expires_at.toISOString()}.`,
+    )
+  }
   if (row.status !== 'pending') {
     throw new RuntimeError(
       'hold_decided',
@@ -227,7 +234,7 @@ function searchValues(filter: HoldFilter): unknown[] {
   return [filter.status ?? null, filter.thread_id ?? null, filter.tool ?? null, filter.limit, filter.offset]
 }
 
-function toHold({ total: _, ...row }: Row): Hold {
+function toHold({ total: _, is_over: __, ...row }: Row): Hold {
   return {
     ...row,
     created_at: row.created_at.toISOString(),
