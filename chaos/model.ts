@@ -11,11 +11,12 @@ const THINKS_MS = 50
  * A model whose answer follows from the conversation alone: an execution that takes a run over and asks again is told
  * the same, with other ids, as a real model would.
  */
-export function startScriptedModel(): Promise<ChatServer> {
+export function startScriptedModel(onAsked: (request: ChatRequest) => void = () => {}): Promise<ChatServer> {
   return startChatServer({
     model: 'chaos',
     fingerprint: 'chaos: a script, not a model',
     async answer(request, signal) {
+      onAsked(request)
       await sleep(THINKS_MS, undefined, { signal })
       return answerTo(request)
     },

@@ -263,7 +263,7 @@ onEachDatabase((database) => {
     })
     expect(response.headers.get('content-type')).toMatch(/^text\/event-stream/)
     const text = await response.text()
-    const kinds = new Set([...text.matchAll(/^event: (.+)$/gm)].map(([, kind]) => kind))
+    const kinds = new Set([...text.matchAll(/^event: (.+)$/gm)].map(([, kind]) => String(kind)))
     expect([...kinds].toSorted()).toEqual([
       'checkpoints',
       'debug',

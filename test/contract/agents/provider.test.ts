@@ -125,7 +125,7 @@ onEmbedded((database) => {
     expect(values.end_reason).toBe('completed')
     const calls = values.messages.flatMap(({ tool_calls = [] }) => tool_calls.map(({ id }) => id))
     const answers = values.messages.filter(({ type }) => type === 'tool')
-    expect(answers.map(({ tool_call_id }) => tool_call_id).toSorted()).toEqual(calls.toSorted())
+    expect(answers.map(({ tool_call_id = '' }) => tool_call_id).toSorted()).toEqual(calls.toSorted())
     expect(answers.length).toBeGreaterThanOrEqual(4)
     for (const { content } of answers) expect(content).toMatch(/"code":"(INVALID_ARGS|DENIED)"/)
     expect(await holdsOn(server.url, threadId)).toEqual([])

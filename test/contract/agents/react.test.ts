@@ -139,7 +139,7 @@ onEachDatabase((database) => {
       resumed_run_id: null,
     })
     expect(await stage.client.runs.list(threadId)).toHaveLength(1)
-    expect(await mailsAbout('', stage.mails).then(() => mailsAbout(one, stage.mails))).toBe(0)
+    expect(await mailsAbout(one, stage.mails)).toBe(0)
     const last = await stage.decide(second ?? '', { type: 'edit', args: edited })
     await stage.client.runs.join(threadId, last.json<Hold>().resumed_run_id ?? '')
 

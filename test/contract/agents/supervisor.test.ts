@@ -78,7 +78,7 @@ onEachDatabase((database) => {
     expect(history.length).toBeGreaterThan(5)
     const [inside] = await stage.client.threads.getHistory<Values>(threadId, {
       checkpoint: { checkpoint_ns: state.tasks[0]?.state?.checkpoint.checkpoint_ns ?? '' },
-    } as never)
+    })
     expect(inside?.values).toMatchObject({ end_reason: 'completed' })
   })
 

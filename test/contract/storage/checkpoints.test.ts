@@ -76,7 +76,7 @@ onEachDatabase((database) => {
     const threadId = await createThread(mine)
     const ask = (run: ClaimedRun) =>
       new StateGraph(State)
-        .addNode('ask', () => ({ writer: interrupt('who?') as string }))
+        .addNode('ask', () => ({ writer: interrupt<string, string>('who?') }))
         .addNode('then', () => ({ count: 1 }))
         .addEdge(START, 'ask')
         .addEdge('ask', 'then')

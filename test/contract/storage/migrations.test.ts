@@ -58,7 +58,11 @@ describe.skipIf(inject('services').postgres === null)('on PostgreSQL', () => {
       const storages = await Promise.all([open(place), open(place), open(place)])
       await Promise.all(storages.map((storage) => storage.close()))
       const db = await openDatabase(place)
-      await expectOneOfEach(db).finally(() => db.close())
+      try {
+        await expectOneOfEach(db)
+      } finally {
+        await db.close()
+      }
     } finally {
       await database.drop()
     }
