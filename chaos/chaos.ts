@@ -7,7 +7,7 @@ import { checkFaults } from './checks/faults.ts'
 import { openChaosDatabase } from './database.ts'
 import { createDoor, pause } from './door.ts'
 import { createFaults } from './faults.ts'
-import { createFleet } from './fleet.ts'
+import { createFleet, type Fleet } from './fleet.ts'
 import { createLoad } from './load.ts'
 import { startScriptedModel } from './model.ts'
 import type { ChaosOptions } from './options.ts'
@@ -99,6 +99,7 @@ export async function chaos(
       load: () => load.settled() / options.runs,
       told: options.verbose ? say : () => {},
     })
+    await warmUp(fleet)
     for (const slot of fleet.slots) await fleet.start(slot)
     const people = createPeople({ ...shared, readers, directory })
     const telling = setInterval(() => {
@@ -158,6 +159,14 @@ export async function chaos(
     for (const closer of closers.reverse()) await closer()
     if (!keep) await rm(directory, { recursive: true, force: true })
   }
+}
+
+/** The first server compiles the code for all that come after it, and leaves it behind when it ends in order. */
+async function warmUp(fleet: Fleet): Promise<void> {
+  const [slot] = fleet.slots
+  if (slot === undefined) return
+  await fleet.start(slot)
+  await fleet.end(slot, 'SIGTERM')
 }
 
 function describe(error: unknown): string {

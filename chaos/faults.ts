@@ -60,7 +60,9 @@ export function createFaults(options: FaultOptions): Faults {
     const giveUp = performance.now() + BUSY_WITHIN_MS
     for (;;) {
       const slot = await take(random)
-      if (performance.now() > giveUp || (await watcher.isExecuting(slot.workerId))) return slot
+      const late = performance.now() > giveUp
+      if ((late || (await watcher.isExecuting(slot.workerId))) && (await watcher.mayDie(slot.workerId)))
+        return slot
       slot.taken = false
       await pause(signal, 20)
     }

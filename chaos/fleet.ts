@@ -90,6 +90,8 @@ export async function createFleet(
     HOLDPOINT_WORKERS: String(place.workers),
     HOLDPOINT_SECRET: 'chaos-chaos-chaos-chaos-chaos-chaos',
     OPENAI_API_KEY: 'chaos',
+    // Servers start all the time: the code need not be compiled each time.
+    NODE_COMPILE_CACHE: join(place.directory, 'compiled'),
     ...(place.redisUrl === undefined ? {} : { REDIS_URL: place.redisUrl }),
     OPENAI_BASE_URL: place.modelUrl,
     ...(proxy && database

@@ -41,7 +41,7 @@ const SAME_THREAD = 0.3
 const STREAMED = 0.3
 const LOOK_EVERY_MS = 250
 /** While the load is ahead of the faults, so many threads keep the servers busy. */
-const TRICKLE = 5
+const TRICKLE = 4
 /** How far ahead that is. */
 const LEAD = 0.03
 

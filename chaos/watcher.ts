@@ -13,6 +13,8 @@ export interface Orphan {
 export interface Watcher {
   workers(): Promise<Set<string>>
   isExecuting(workerId: string | undefined): Promise<boolean>
+  /** False where a run of it has lost its workers before it came further: one more, and it is given up as it should be. */
+  mayDie(workerId: string | undefined): Promise<boolean>
   /** Notes what the worker was executing. */
   died(workerId: string | undefined, at: number): void
   /** While the database is away on purpose, nothing is a takeover's fault. */
@@ -24,6 +26,9 @@ export interface Watcher {
 
 const RETRIES = 600
 const RETRY_MS = 100
+
+/** The product gives a run up after three takeovers without a new checkpoint (`MAX_STALLS`). */
+const MOST_STALLS = 2
 
 const LEFT = `select run_id, attempt from runs where status = 'running' and worker_id = $1`
 
@@ -55,6 +60,10 @@ export function createWatcher(url: string): Watcher {
     async isExecuting(workerId) {
       return workerId !== undefined && (await query(LEFT, [workerId])).length > 0
     },
+    async mayDie(workerId) {
+      if (workerId === undefined) return true
+      return (await query(`${LEFT} and stalls >= $2`, [workerId, MOST_STALLS])).length === 0
+    },
     died(workerId, at) {
       if (workerId === undefined) return
       const left = query<{ run_id: string; attempt: number }>(LEFT, [workerId])
@@ -76,6 +85,7 @@ export function createBlindWatcher(isBusy: () => Promise<boolean>): Watcher {
   return {
     workers: () => Promise.resolve(new Set()),
     isExecuting: isBusy,
+    mayDie: () => Promise.resolve(true),
     died: () => {},
     away: () => {},
     orphans: () => Promise.resolve([]),

@@ -1,16 +1,16 @@
 import { access, constants, mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import { PGlite, type Results } from '@electric-sql/pglite'
 import type pg from 'pg'
 import { type Database, inTransaction, type Queryable } from './database.ts'
 import { lockDirectory } from './directory-lock.ts'
+import { ensureCluster } from './embedded-cluster.ts'
 
 /** Opens the embedded database in `dataDir`, which no other process may use at the same time. */
 export async function openPglite(dataDir: string): Promise<Database> {
   await makeDirectory(dataDir)
   const lock = await lockDirectory(dataDir)
   try {
-    const db = await PGlite.create(join(dataDir, 'db'))
+    const db = await PGlite.create(await ensureCluster(dataDir))
     const pool = poolOver(db)
     const { rows } = await db.query<{ server_version: string }>('show server_version')
     return {

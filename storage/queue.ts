@@ -16,15 +16,21 @@ const HEARTBEAT = `
   values ($1, clock_timestamp() + make_interval(secs => $2::double precision / 1000))
   on conflict (worker_id) do update set expires_at = excluded.expires_at`
 
-// Runs of workers whose lease is over, and of this one if it does not know of them. The thread row is locked as by every other change of a run's status. A takeover
-// that finds the same newest checkpoint as the one before it is a stall: a run that kills its workers must end.
+// A worker that was asleep finds its own lease over: what it claimed before its next heartbeat would be an orphan at
+// once, taken over by whoever looks next.
+const LEASE_HOLDS = `
+  exists (select 1 from workers me where me.worker_id = $1 and me.expires_at > clock_timestamp())`
+
+// Runs of workers whose lease is over, and of this one if it does not know of them. The thread row is locked as by
+// every other change of a run's status. A takeover from another that finds the same newest checkpoint as the one before
+// it is a stall: a run that kills its workers must end.
 const TAKE_OVER = `
   with orphan as (
     select runs.thread_id, runs.run_id, runs.lease_token, (
         select max(position)::text from checkpoints where checkpoints.thread_id = runs.thread_id::text
       ) as progress
     from runs join threads using (thread_id)
-    where runs.status = 'running'
+    where runs.status = 'running' and ${LEASE_HOLDS}
       and (
         not exists (
           select 1 from workers where workers.worker_id = runs.worker_id and workers.expires_at > clock_timestamp()
@@ -37,6 +43,7 @@ const TAKE_OVER = `
   update runs
   set worker_id = $1, lease_token = runs.lease_token + 1, attempt = runs.attempt + 1, updated_at = now(),
     stalls = case
+      when runs.worker_id = $1 then runs.stalls
       when runs.stalls > 0 and runs.progress is not distinct from orphan.progress then runs.stalls + 1
       else 1 end,
     progress = orphan.progress
@@ -51,7 +58,7 @@ const CLAIM = `
   with next as (
     select runs.thread_id, runs.run_id, threads.status as thread_status
     from runs join threads using (thread_id)
-    where runs.status = 'pending' and runs.available_at <= clock_timestamp()
+    where runs.status = 'pending' and runs.available_at <= clock_timestamp() and ${LEASE_HOLDS}
       and not exists (select 1 from runs r where r.thread_id = runs.thread_id and r.status = 'running')
       and not exists (
         select 1 from runs r

@@ -108,7 +108,7 @@ export function useServers() {
         if_not_exists: 'create',
         ...more,
       }
-      await httpOn(server.url)('POST', `/threads/${threadId}/runs`, body).catch(() => undefined)
+      await request(server.url, 'POST', `/threads/${threadId}/runs`, body).catch(() => undefined)
       return { threadId, tag, note: `${tag}.0.0` }
     },
     runs: (threadId: string) =>
@@ -143,7 +143,7 @@ export function useServers() {
         threadId,
       ),
     decide: (server: ServerProcess, approvalId: string, decision: object) =>
-      httpOn(server.url)('POST', `/approvals/${approvalId}/decisions`, decision),
+      request(server.url, 'POST', `/approvals/${approvalId}/decisions`, decision),
     events: (threadId: string) =>
       rows<{ run_id: string; seq: number; event: string; data: string }>(
         'select e.run_id, e.seq, e.event, e.data from events e join runs r using (thread_id, run_id) where thread_id = $1 order by r.position, e.seq',
@@ -181,4 +181,9 @@ export function useServers() {
     },
   }
   return stage
+}
+
+/** On a connection of its own: one that was kept open breaks when a server that slept too long wakes up. */
+function request(url: string, method: string, path: string, body: unknown) {
+  return httpOn(url)(method, path, body, { connection: 'close' })
 }

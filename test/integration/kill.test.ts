@@ -6,6 +6,9 @@ import { type ScriptedStep, startScriptedModel } from '../support/scripted-model
 import { type ServerProcess, spawnServer, type TestServerOptions } from '../support/server.ts'
 import { holdsOn, httpOn, mailsAbout, mailsIn, mailTo, moment, says, WAIT } from '../support/stage.ts'
 
+// Each starts processes, which wait for their turn on a machine that other tests share.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
+
 const closers: (() => Promise<unknown>)[] = []
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close()

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { embeddedDirectory } from '../support/each-database.ts'
 import { spawnServer, startTestServer, temporaryDirectory } from '../support/server.ts'
 
@@ -15,6 +15,9 @@ beforeAll(async () => {
   dataDir = await embeddedDirectory()
 }, 120_000)
 afterAll(() => rm(dataDir, { recursive: true, force: true }))
+
+// Each starts processes, which wait for their turn on a machine that other tests share.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
 
 const closers: (() => Promise<unknown>)[] = []
 afterEach(async () => {
