@@ -1,5 +1,5 @@
 import { Annotation, Command, END, interrupt, START, StateGraph } from '@langchain/langgraph'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { ClaimedRun } from '../../../runtime/run.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import {
@@ -10,6 +10,8 @@ import {
   endedWell,
   useStorage,
 } from '../../support/storage.ts'
+
+const HOUR_MS = 3_600_000
 
 const State = Annotation.Root({
   count: Annotation<number>({ reducer: (sum, added) => sum + added, default: () => 0 }),
@@ -50,6 +52,27 @@ onEachDatabase((database) => {
       version = next
     }
     expect(saver.getNextVersion(undefined)).not.toBe(saver.getNextVersion(undefined))
+  })
+
+  test('a thread goes on from what was stored last, whatever the clocks of its servers say', async () => {
+    const threadId = await createThread(storage.mine)
+    const clock = vi
+      .spyOn(Date, 'now')
+      .mockImplementation(() => performance.timeOrigin + performance.now() + 5 * HOUR_MS)
+    await runGraph(threadId, 'fast clock')
+    clock.mockRestore()
+    const { head, history, run } = await runGraph(threadId, 'right clock')
+    expect(head.values).toEqual({ count: 222, writer: 'second of right clock' })
+    expect(history[0]?.config).toEqual(head.config)
+    expect(history.map(({ metadata }) => metadata?.step)).toEqual(
+      history.map((_, index) => history.length - 2 - index),
+    )
+    expect(await storage.mine.checkpoints.headRunId(threadId)).toBe(run.run_id)
+    const before = history[2]?.config
+    const earlier = await Array.fromAsync(
+      graphOf('reader').getStateHistory(config(threadId), before ? { before } : {}),
+    )
+    expect(earlier).toEqual(history.slice(3))
   })
 
   test('rolling a run back removes it, its events and its checkpoints, and nothing of earlier runs', async () => {

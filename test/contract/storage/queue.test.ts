@@ -159,6 +159,30 @@ onEachDatabase((database) => {
     })
   })
 
+  test('a worker whose own lease is over claims nothing until it beats again', async () => {
+    const { mine } = storage
+    const threadId = await createThread(mine)
+    const asleep = await createWorker(mine)
+    await expireWorker(mine, asleep)
+    await createRun(mine, threadId)
+    expect(await mine.queue.claim(asleep, 10, [])).toEqual([])
+    await mine.queue.heartbeat(asleep, 60_000)
+    expect(await mine.queue.claim(asleep, 10, [])).toHaveLength(1)
+  })
+
+  test('a run that its worker does not know of comes back to it, and is no stall', async () => {
+    const { mine } = storage
+    const worker = await createWorker(mine)
+    await createRun(mine, await createThread(mine))
+    // The answer to this claim was lost on its way.
+    const [lost] = await mine.queue.claim(worker, 10, [])
+    expect(await mine.queue.claim(worker, 10, [lost?.run_id ?? ''])).toEqual([])
+    expect(await mine.queue.claim(worker, 10, [])).toMatchObject([
+      { run_id: lost?.run_id, attempt: 2, lease_token: '2', stalls: 0 },
+    ])
+    if (lost) expect(await mine.queue.settle(lost, endedWell())).toBe(false)
+  })
+
   test('a pending run that is cancelled ends at once, a running one is told to, an ended one stays', async () => {
     const { mine } = storage
     const worker = await createWorker(mine)
