@@ -46,7 +46,7 @@ function withOwnIds(answer: AIMessage | AIMessageChunk, state: AgentState): AIMe
   return new AIMessage({
     content: answer.content,
     id: answer.id ?? '',
-    response_metadata: answer.response_metadata,
+    response_metadata: metadataOf(answer),
     ...(answer.usage_metadata === undefined ? {} : { usage_metadata: answer.usage_metadata }),
     tool_calls: [
       ...(answer.tool_calls ?? []),
@@ -58,6 +58,18 @@ function withOwnIds(answer: AIMessage | AIMessageChunk, state: AgentState): AIMe
       })),
     ],
   })
+}
+
+/** Without LangChain's estimates of what `usage_metadata` knows from the provider. */
+function metadataOf({ response_metadata }: AIMessage | AIMessageChunk): Record<string, unknown> {
+  const {
+    estimatedTokenUsage: _,
+    prompt: __,
+    completion: ___,
+    usage: ____,
+    ...rest
+  } = response_metadata as Record<string, unknown>
+  return rest
 }
 
 function callIds(message: object): (string | undefined)[] {

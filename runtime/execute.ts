@@ -70,9 +70,8 @@ export async function execute(run: ClaimedRun, stop: AbortSignal, ports: Executo
   const watching = watchForCancel(run, ports, AbortSignal.any([signal, ended.signal]), abort)
   try {
     const outcome = await attempt(run, signal, abort, ports)
-    await insist(stop, () =>
-      outcome === undefined ? ports.queue.handOver(run) : settle(ports, run, outcome),
-    )
+    if (outcome === undefined) await insist(stop, () => ports.queue.handOver(run))
+    else await end(run, outcome, stop, ports)
     await failpoint('run.settle:after')
   } catch (error) {
     if (!(error instanceof LeaseLost)) {
@@ -84,6 +83,32 @@ export async function execute(run: ClaimedRun, stop: AbortSignal, ports: Executo
   } finally {
     ended.abort()
     await watching
+  }
+}
+
+/** Settles the run; where the database refuses what it ended with, as an error without it: a run never stays open. */
+async function end(
+  run: ClaimedRun,
+  outcome: Outcome,
+  stop: AbortSignal,
+  ports: ExecutorPorts,
+): Promise<void> {
+  try {
+    await insist(stop, () => settle(ports, run, outcome))
+  } catch (error) {
+    if (error instanceof LeaseLost || error instanceof StorageUnavailable || outcome.status === 'rolled_back')
+      throw error
+    ports.log.error('The end of a run could not be stored', { run_id: run.run_id, cause: String(error) })
+    const told: RunError = {
+      error: 'StorageError',
+      message: 'The end of the run could not be stored. The server log has the cause.',
+    }
+    const list = [
+      { event: 'error', data: encode(told) },
+      { event: END_EVENT, data: encode({ __error__: told }) },
+    ]
+    const events = { from: outcome.events.from, list }
+    await insist(stop, () => settle(ports, run, { status: 'error', error: told, state: undefined, events }))
   }
 }
 

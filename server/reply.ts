@@ -14,7 +14,8 @@ export function paged<T>(
   { items, total }: Page<T>,
   { limit, offset }: { limit: number; offset: number },
 ): Response {
-  c.header('X-Pagination-Total', String(items.length === 0 && offset > 0 ? offset : total))
+  // The rows carry the count, so behind the last page it is not known.
+  if (items.length > 0 || offset === 0) c.header('X-Pagination-Total', String(total))
   if (offset + limit < total) c.header('X-Pagination-Next', String(offset + limit))
   return json(c, items)
 }

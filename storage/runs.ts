@@ -109,7 +109,9 @@ const THREAD_AFTER = `
 
 const DELETE = `
   with gone as (
-    delete from runs where thread_id = $1 and run_id = $2 and status <> 'running' returning run_id, status
+    delete from runs
+    where thread_id = $1 and run_id = $2 and status <> 'running' and not (status = 'pending' and attempt > 0)
+    returning run_id, status
   ), events_gone as (
     delete from events where thread_id = $1 and run_id in (select run_id from gone)
   )
