@@ -58,7 +58,8 @@ export function decisionPanel(approval, listener) {
   }
 
   const forms = formsFor(approval, send, () => show(bar, bar.querySelector('button')))
-  const words = WORDS[approval.kind]
+  const doubt = approval.kind === 'in_doubt'
+  const words = doubt ? WORDS.in_doubt : WORDS.tool
   const bar = h(
     'div',
     { class: 'bar' },
@@ -71,7 +72,7 @@ export function decisionPanel(approval, listener) {
         words.approve,
       ),
       // What may have happened already cannot be changed any more.
-      ...(approval.kind === 'tool' ? [opener('Edit', forms.edit)] : []),
+      ...(doubt ? [] : [opener('Edit', forms.edit)]),
       opener(words.reject, forms.reject, 'reject'),
       opener(words.respond, forms.respond, 'quiet'),
     ),
@@ -108,7 +109,7 @@ function formsFor(approval, send, back) {
   const editor = editorOf(approval.tool, approval.args)
   const before = JSON.stringify(editor.read())
   const reason = area('Why not? The agent reads it', '', 3)
-  const meaning = approval.kind === 'tool' ? 'which does not run' : 'which happened'
+  const meaning = approval.kind === 'in_doubt' ? 'which happened' : 'which does not run'
   const answer = area(`What the agent gets as the result of ${approval.tool}, ${meaning}`, '', 4)
   return {
     edit: form('Edit', editor.nodes, 'Approve with these changes', 'approve', () => {
