@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { audit } from './audit.ts'
 import type { Line } from './checks/check.ts'
 import { checkFaults } from './checks/faults.ts'
-import { openChaosDatabase } from './database.ts'
+import { type ChaosDatabase, openChaosDatabase } from './database.ts'
 import { createDoor, pause } from './door.ts'
 import { createFaults } from './faults.ts'
 import { createFleet, type Fleet } from './fleet.ts'
@@ -152,13 +152,17 @@ export async function chaos(
       seed: options.seed,
       seconds: Math.round((performance.now() - began) / 1_000),
       lines,
-      kept: keep ? [directory, ...(database ? [database.url] : [])] : [],
+      kept: keep ? [directory, ...(database ? keptOf(database) : [])] : [],
     }
   } finally {
     broken.abort(new Error('It is over.'))
     for (const closer of closers.reverse()) await closer()
     if (!keep) await rm(directory, { recursive: true, force: true })
   }
+}
+
+function keptOf({ url, cluster }: ChaosDatabase): string[] {
+  return cluster === undefined ? [url] : [`${url} after: ${cluster.command}`]
 }
 
 /** The first server compiles the code for all that come after it, and leaves it behind when it ends in order. */

@@ -18,6 +18,8 @@ export interface Cluster {
   description: string
   /** Stops it as `pg_ctl -m MODE` would, waits, and starts it again. */
   restart(mode: 'fast' | 'immediate', downMs: number): Promise<void>
+  /** The command that starts it again, for a person who wants to look into it. */
+  command: string
   close(): Promise<void>
 }
 
@@ -69,6 +71,7 @@ export async function startCluster(directory: string): Promise<Cluster | undefin
     port,
     url,
     description: `${stdout.trim()}, a cluster of its own, fsync on`,
+    command: `${join(bin, 'postgres')} -D ${data} -p ${port} -c unix_socket_directories=`,
     async restart(mode, downMs) {
       await stop(mode === 'fast' ? 'SIGINT' : 'SIGQUIT')
       await sleep(downMs)
