@@ -178,7 +178,7 @@ function greeting(url: string, config: Config, storage: Storage, waiting: number
 
 async function main(): Promise<void> {
   const log = createLog()
-  const server = await startServer(loadConfig(process.env), {
+  const starting = startServer(loadConfig(process.env), {
     log,
     greet: (lines) => process.stdout.write(lines),
   })
@@ -186,16 +186,20 @@ async function main(): Promise<void> {
     // Asked twice, it goes at once: leases end by themselves, and another worker goes on.
     process.once('SIGTERM', () => process.exit(1))
     process.once('SIGINT', () => process.exit(1))
-    server.close().then(
-      () => process.exit(0),
-      (error: unknown) => {
-        log.error('The server did not stop cleanly', { cause: String(error) })
-        process.exit(1)
-      },
-    )
+    starting
+      .then((server) => server.close())
+      .then(
+        () => process.exit(0),
+        (error: unknown) => {
+          log.error('The server did not stop cleanly', { cause: String(error) })
+          process.exit(1)
+        },
+      )
   }
+  // Before it has started: whoever reads that it listens may ask it to stop in the same moment.
   process.once('SIGTERM', stop)
   process.once('SIGINT', stop)
+  await starting
 }
 
 if (import.meta.main) {

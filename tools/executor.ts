@@ -93,6 +93,8 @@ async function perform(execute: Execute, intent: Intent): Promise<Execution> {
 async function resolveDoubt(left: Execute, intent: Intent, owner: string | undefined): Promise<Execution> {
   const execute = { ...left, attempt: newId() }
   const { tool, args, hash, call, run } = execute
+  // To ask is to claim: an execution that was given up must not take the call from the one that has it now.
+  run.signal.throwIfAborted()
   const probed = (await tool.probe?.(args, contextOf(execute, AbortSignal.timeout(tool.timeoutMs)))) ?? {
     state: 'unknown',
   }
