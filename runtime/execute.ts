@@ -195,8 +195,11 @@ async function streamDurably(
   graph: Graph,
   config: ReturnType<typeof configOf>,
 ): Promise<NewEvent[]> {
+  // What a person has answered is about to have its effect, beside steps that may be new: no reason to begin twice.
+  const resumes = attempt.run.kwargs.command?.resume !== undefined
+  const durability = resumes && config.durability === 'exit' ? 'sync' : config.durability
   try {
-    return await stream(attempt, graph, config, config.durability)
+    return await stream(attempt, graph, config, durability)
   } catch (error) {
     if (!(error instanceof NeedsCheckpoints)) throw error
     attempt.pauses.forget()

@@ -62,6 +62,8 @@ async function once(execute: Execute, effect: 'idempotent' | 'once'): Promise<Ex
   const key = idempotencyKey(call.key, hash)
   const intent: Intent = { call: call.key, argsHash: hash, tool: tool.name, effect, key }
   await run.checkpointed(placeOf(call))
+  // An execution that was given up meanwhile begins nothing: an intent of its own would be in doubt.
+  run.signal.throwIfAborted()
   const intention = await run.ledger.intend(intent)
   switch (intention.state) {
     case 'ended':
