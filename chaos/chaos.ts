@@ -5,7 +5,7 @@ import { audit } from './audit.ts'
 import type { Line } from './checks/check.ts'
 import { checkFaults } from './checks/faults.ts'
 import { type ChaosDatabase, openChaosDatabase } from './database.ts'
-import { createDoor, pause } from './door.ts'
+import { createDoor, type Door, pause } from './door.ts'
 import { createFaults } from './faults.ts'
 import { createFleet, type Fleet } from './fleet.ts'
 import { createLoad } from './load.ts'
@@ -58,7 +58,11 @@ export async function chaos(
 
     const watcher = database
       ? createWatcher(database.url)
-      : createBlindWatcher(() => Promise.resolve(load.settled() < load.started()))
+      : createBlindWatcher({
+          isBusy: () => load.settled() < load.started(),
+          starts: () => fleet.tally.count('server starts'),
+          heads: () => headsOf(door),
+        })
     closers.push(() => watcher.close())
     const place = {
       directory,
@@ -176,4 +180,15 @@ async function warmUp(fleet: Fleet): Promise<void> {
 function describe(error: unknown): string {
   if (error instanceof DOMException && error.name === 'TimeoutError') return 'the time is over'
   return error instanceof Error ? error.message : String(error)
+}
+
+/** The newest checkpoint of each thread that has a run, as a server tells it. */
+async function headsOf(door: Door): Promise<Map<string, string>> {
+  const found = await door.ask('POST', '/threads/search', { status: 'busy', limit: 1_000 })
+  const heads = found.json<{ thread_id: string }[]>().map(async ({ thread_id: threadId }) => {
+    const state = await door.ask('GET', `/threads/${threadId}/state`)
+    const { checkpoint_id: head } = state.json<{ checkpoint_id: string | null }>()
+    return [threadId, head ?? ''] as const
+  })
+  return new Map(await Promise.all(heads))
 }

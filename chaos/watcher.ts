@@ -80,12 +80,31 @@ export function createWatcher(url: string): Watcher {
   }
 }
 
+/** What a server says of its threads over HTTP. */
+export interface Outside {
+  isBusy(): boolean
+  /** How often the server was started. */
+  starts(): number
+  /** The newest checkpoint of each thread that has a run. Rejects where the server does not answer. */
+  heads(): Promise<Map<string, string>>
+}
+
 /** Of an embedded database only its own server can say anything. */
-export function createBlindWatcher(isBusy: () => Promise<boolean>): Watcher {
+export function createBlindWatcher({ isBusy, starts, heads }: Outside): Watcher {
+  /** Since which start a thread has had its checkpoint. */
+  const since = new Map<string, { head: string; start: number }>()
   return {
     workers: () => Promise.resolve(new Set()),
-    isExecuting: isBusy,
-    mayDie: () => Promise.resolve(true),
+    isExecuting: () => Promise.resolve(isBusy()),
+    async mayDie() {
+      const now = await heads().catch(() => undefined)
+      if (now === undefined) return false
+      for (const [threadId, head] of now)
+        if (since.get(threadId)?.head !== head) since.set(threadId, { head, start: starts() })
+      return [...now.keys()].every(
+        (threadId) => starts() - (since.get(threadId)?.start ?? starts()) < MOST_STALLS,
+      )
+    },
     died: () => {},
     away: () => {},
     orphans: () => Promise.resolve([]),

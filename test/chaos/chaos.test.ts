@@ -11,7 +11,7 @@ test.skipIf(postgres === null)(
     const options = {
       runs: 40,
       seed: 'ci',
-      leaseMs: 1_000,
+      leaseMs: 2_000,
       servers: 3,
       concurrency: 8,
       embedded: false,

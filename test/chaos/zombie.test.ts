@@ -8,7 +8,7 @@ import type { ServerProcess } from '../../chaos/server-process.ts'
 import { LEASE_MS, type Started, useServers, WAIT } from './stage.ts'
 
 /** Longer than the lease, a poll and a takeover. */
-const ASLEEP_MS = 6 * LEASE_MS
+const ASLEEP_MS = 10 * LEASE_MS
 /** Time for a process that wakes up to do whatever it still would. */
 const AWAKE_MS = 1_500
 
