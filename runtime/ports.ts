@@ -6,6 +6,7 @@ import type { NewEvent, RunEvent } from './event.ts'
 import type { Decision, Hold, HoldFilter, HoldRequest } from './hold.ts'
 import type { Json } from './json.ts'
 import type { CancelAction, ClaimedRun, NewRun, Run, RunError, RunStatus } from './run.ts'
+import type { StartRequest } from './start-run.ts'
 import type { Interrupt, Page, Thread, ThreadFilter } from './thread.ts'
 
 /** A compiled graph, whatever its state. */
@@ -49,12 +50,21 @@ export interface Threads {
   patch(threadId: string, metadata: Record<string, Json>): Promise<Thread | undefined>
   /** Deletes the thread with its runs, events and checkpoints; its pending holds become `cancelled`. */
   delete(threadId: string): Promise<boolean>
+  /** Deletes temporary threads with which nothing has happened since. Returns their ids. */
+  endTemporary(before: Date): Promise<string[]>
 }
 
 export interface Runs {
   /** One transaction: the thread's row locked, the double-texting rule applied, the run inserted, workers woken. */
-  create(run: NewRun, options: { createThread: boolean; answers: InterruptAnswer[] }): Promise<Run>
+  create(
+    run: NewRun,
+    options: { createThread: StartRequest['createThread']; answers: InterruptAnswer[] },
+  ): Promise<Run>
   get(threadId: string, runId: string): Promise<Run | undefined>
+  /** The run of that id, whatever its thread. */
+  find(runId: string): Promise<Run | undefined>
+  /** The runs of these ids, or those of a thread or of all that have this status and have not ended. */
+  active(filter: ActiveRuns): Promise<{ thread_id: string; run_id: string }[]>
   status(threadId: string, runId: string): Promise<RunStatus | undefined>
   list(threadId: string, filter: { status?: RunStatus; limit: number; offset: number }): Promise<Page<Run>>
   /** A pending run ends at once; a running one is told to. Ended runs stay as they are. */
@@ -63,6 +73,12 @@ export interface Runs {
   redrive(threadId: string, runId: string): Promise<Run | undefined>
   /** Deletes an ended or pending run with its events. Throws `thread_busy` while it is running. */
   delete(threadId: string, runId: string): Promise<boolean>
+}
+
+export interface ActiveRuns {
+  threadId?: string
+  runIds?: string[]
+  status?: 'pending' | 'running'
 }
 
 /** The decisions that a `command.resume` carries for one interrupt. */

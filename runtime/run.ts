@@ -17,6 +17,10 @@ export const STREAM_MODES = [
 ] as const
 export type StreamMode = (typeof STREAM_MODES)[number]
 
+export function isStreamMode(name: string): name is StreamMode {
+  return (STREAM_MODES as readonly string[]).includes(name)
+}
+
 /** From which statuses a run may go to which. Storage repeats it in the `where` of each update. */
 export const RUN_TRANSITIONS: Record<RunStatus, readonly RunStatus[]> = {
   pending: ['running', 'interrupted'],

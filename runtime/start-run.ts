@@ -23,7 +23,8 @@ export interface StartRequest {
   metadata: Record<string, Json>
   multitaskStrategy: MultitaskStrategy
   afterSeconds: number
-  createThread: boolean
+  /** `temporary`: the thread is this run's alone and goes away after it. */
+  createThread: boolean | 'temporary'
 }
 
 /** Checks what a client asks for against what is there, and queues the run. */

@@ -10,7 +10,9 @@ import { type ApprovalPorts, approvalRoutes } from './routes/approvals.ts'
 import { assistantRoutes } from './routes/assistants.ts'
 import { fileRoutes } from './routes/files.ts'
 import { mountPages } from './routes/pages.ts'
-import { type RunPorts, runRoutes } from './routes/runs.ts'
+import { runRoutes } from './routes/runs.ts'
+import { statelessRoutes } from './routes/stateless.ts'
+import type { RunPorts } from './run-streams.ts'
 import { type SystemPorts, systemRoutes } from './routes/system.ts'
 import { type ThreadPorts, threadRoutes } from './routes/threads.ts'
 
@@ -38,6 +40,7 @@ export function createApp(ports: AppPorts): Hono {
     ...assistantRoutes(ports),
     ...threadRoutes(ports),
     ...runRoutes(ports),
+    ...statelessRoutes(ports),
     ...approvalRoutes(ports),
     ...fileRoutes(ports),
   ]

@@ -107,11 +107,14 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
         { slots: config.workers, leaseMs: config.leaseMs },
       )
       closers.push(() => worker.close(GRACE_MS))
-      const sweeper = startSweeper(storage, {
-        clock: clock ?? storage.now,
-        log,
-        eventDays: config.eventDays,
-      })
+      const sweeper = startSweeper(
+        { ...storage, workspaces },
+        {
+          clock: clock ?? storage.now,
+          log,
+          eventDays: config.eventDays,
+        },
+      )
       closers.push(() => sweeper.close())
     }
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`

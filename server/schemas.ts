@@ -169,6 +169,18 @@ export const RunCreate = z.object({
 })
 export type RunCreate = z.infer<typeof RunCreate>
 
+export const StatelessRunCreate = RunCreate.extend({ on_completion: z.enum(['delete', 'keep']).nullish() })
+export type StatelessRunCreate = z.infer<typeof StatelessRunCreate>
+export const StatelessRunParams = z.object({ run_id: Uuid })
+
+export const RunCancelMany = z
+  .object({
+    thread_id: Uuid.nullish(),
+    run_ids: z.array(Uuid).min(1).max(1_000).nullish(),
+    status: z.enum(['pending', 'running', 'all']).nullish(),
+  })
+  .refine(({ run_ids, status }) => run_ids != null || status != null, 'needs run_ids or a status')
+
 export const RunStatus = z.enum(['pending', 'running', 'success', 'error', 'timeout', 'interrupted'])
 
 export const Run = z.object({

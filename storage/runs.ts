@@ -13,7 +13,7 @@ export const RUN_COLUMNS = `runs.thread_id, runs.run_id, runs.assistant_id, runs
   runs.multitask_strategy, runs.error, runs.attempt, runs.created_at, runs.updated_at`
 
 const CREATE_THREAD =
-  'insert into threads (thread_id, metadata) values ($1, $2::jsonb) on conflict (thread_id) do nothing'
+  'insert into threads (thread_id, metadata, temporary) values ($1, $2::jsonb, $3) on conflict (thread_id) do nothing'
 
 const LOCK_THREAD = 'select status, interrupts from threads where thread_id = $1 for update'
 
@@ -65,6 +65,16 @@ const THREAD_BUSY = `
   where thread_id = $1`
 
 const GET = `select ${RUN_COLUMNS} from runs where thread_id = $1 and run_id = $2`
+const FIND = `select ${RUN_COLUMNS} from runs where run_id = $1`
+
+const ACTIVE_RUNS = `
+  select thread_id, run_id from runs
+  where status in ('pending', 'running')
+    and ($1::uuid is null or thread_id = $1)
+    and ($2::uuid[] is null or run_id = any($2))
+    and ($3::text is null or status = $3)
+  order by position limit 10000`
+
 const STATUS = 'select status from runs where thread_id = $1 and run_id = $2'
 
 const LIST = `
@@ -148,6 +158,18 @@ export function createRuns(db: Database): Runs {
       await failpoint('run.create:after')
       return created
     },
+    async find(runId) {
+      const { rows } = await db.query<RunRow & Record<string, unknown>>(FIND, [runId])
+      return rows[0] && toRun(rows[0])
+    },
+    async active({ threadId, runIds, status }) {
+      const { rows } = await db.query<{ thread_id: string; run_id: string }>(ACTIVE_RUNS, [
+        threadId ?? null,
+        runIds ?? null,
+        status ?? null,
+      ])
+      return rows
+    },
     async status(threadId, runId) {
       const { rows } = await db.query<{ status: RunStatus }>(STATUS, [threadId, runId])
       return rows[0]?.status
@@ -207,10 +229,11 @@ export function createRuns(db: Database): Runs {
 async function insertRun(
   client: Queryable,
   run: NewRun,
-  { createThread, answers }: { createThread: boolean; answers: InterruptAnswer[] },
+  { createThread, answers }: Parameters<Runs['create']>[1],
 ): Promise<Run> {
   const { thread_id: threadId } = run
-  if (createThread) await client.query(CREATE_THREAD, [threadId, jsonb(run.metadata)])
+  if (createThread !== false)
+    await client.query(CREATE_THREAD, [threadId, jsonb(run.metadata), createThread === 'temporary'])
   const { rows: threads } = await client.query<Pick<Thread, 'status' | 'interrupts'>>(LOCK_THREAD, [threadId])
   const [thread] = threads
   if (thread === undefined) throw new RuntimeError('thread_not_found', `Thread ${threadId} does not exist.`)

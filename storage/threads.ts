@@ -1,7 +1,7 @@
 import { RuntimeError } from '../runtime/errors.ts'
 import type { Threads } from '../runtime/ports.ts'
 import type { Thread, ThreadFilter } from '../runtime/thread.ts'
-import { type Database, jsonb } from './database.ts'
+import { type Database, jsonb, type Queryable } from './database.ts'
 import { notify } from './signals.ts'
 
 const COLUMNS =
@@ -22,6 +22,10 @@ const PATCH = `
 const CANCEL_HOLDS = `
   update holds set status = 'cancelled', decided_at = now()
   where thread_id = $1 and status = 'pending'`
+
+const IDLE_TEMPORARY = `
+  temporary and status in ('idle', 'error') and updated_at < $1
+  and not exists (select 1 from runs r where r.thread_id = threads.thread_id and r.status in ('pending', 'running'))`
 
 const DELETE_RUNS = 'delete from runs where thread_id = $1 returning run_id'
 const DELETE_EVENTS = 'delete from events where thread_id = $1'
@@ -69,6 +73,26 @@ export function createThreads(db: Database): Threads {
       const { rows } = await db.query<Row>(PATCH, [threadId, jsonb(metadata)])
       return rows[0] && toThread(rows[0])
     },
+    async endTemporary(before) {
+      const { rows } = await db.query<{ thread_id: string }>(
+        `select thread_id from threads where ${IDLE_TEMPORARY} limit 100`,
+        [before],
+      )
+      const ended: string[] = []
+      for (const { thread_id: threadId } of rows) {
+        const gone = await db.transaction(async (client) => {
+          // Asked again under the lock: somebody may have begun a run on it meanwhile.
+          const locked = await client.query(
+            `select 1 from threads where ${IDLE_TEMPORARY} and thread_id = $2 for update skip locked`,
+            [before, threadId],
+          )
+          if (locked.rows.length > 0) await removeThread(client, threadId)
+          return locked.rows.length > 0
+        })
+        if (gone) ended.push(threadId)
+      }
+      return ended
+    },
     delete: (threadId) =>
       db.transaction(async (client) => {
         // Locked first, as everywhere: whoever starts or ends a run of this thread waits here.
@@ -76,22 +100,28 @@ export function createThreads(db: Database): Threads {
           threadId,
         ])
         if (rows.length === 0) return false
-        await client.query(CANCEL_HOLDS, [threadId])
-        const runs = await client.query<{ run_id: string }>(DELETE_RUNS, [threadId])
-        await client.query(DELETE_EVENTS, [threadId])
-        for (const sql of DELETE_CHECKPOINTS) await client.query(sql, [threadId])
-        await client.query(DELETE_THREAD, [threadId])
-        const gone = runs.rows.flatMap(({ run_id }) => [`run:${run_id}`, `cancel:${run_id}`])
-        if (gone.length > 0) await notify(client, ...gone)
+        await removeThread(client, threadId)
         return true
       }),
   }
 }
 
+/** The thread's row is locked. */
+async function removeThread(client: Queryable, threadId: string): Promise<void> {
+  await client.query(CANCEL_HOLDS, [threadId])
+  const runs = await client.query<{ run_id: string }>(DELETE_RUNS, [threadId])
+  await client.query(DELETE_EVENTS, [threadId])
+  for (const sql of DELETE_CHECKPOINTS) await client.query(sql, [threadId])
+  await client.query(DELETE_THREAD, [threadId])
+  const gone = runs.rows.flatMap(({ run_id }) => [`run:${run_id}`, `cancel:${run_id}`])
+  if (gone.length > 0) await notify(client, ...gone)
+}
+
 function searchSql({ sort_by, sort_order }: ThreadFilter): string {
   return `
     select ${COLUMNS}, count(*) over () as total from threads
-    where ($1::uuid[] is null or thread_id = any($1))
+    where not temporary
+      and ($1::uuid[] is null or thread_id = any($1))
       and metadata @> $2::jsonb
       and ($3::jsonb is null or "values" @> $3::jsonb)
       and ($4::text is null or status = $4)

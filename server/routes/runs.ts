@@ -1,20 +1,22 @@
 import { z } from 'zod'
 import { RuntimeError } from '../../runtime/errors.ts'
-import { awaitRun, followRun, type FollowPorts } from '../../runtime/follow.ts'
-import type { Json } from '../../runtime/json.ts'
-import type { Run as RuntimeRun, RunConfig } from '../../runtime/run.ts'
-import { startRun, type StartPorts } from '../../runtime/start-run.ts'
+import { awaitRun } from '../../runtime/follow.ts'
+import type { Run as RuntimeRun } from '../../runtime/run.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
-import type { Admission } from '../overload.ts'
 import { json, paged } from '../reply.ts'
-import { Run, RunCancel, RunCreate, RunJoin, RunList, RunParams, Text, ThreadParams } from '../schemas.ts'
-import { HEARTBEAT_MS, sseResponse } from '../sse.ts'
+import { startOf } from '../run-request.ts'
+import {
+  admitRun,
+  KEEP_ALIVE_MS,
+  lastEventId,
+  modesOf,
+  pathOf,
+  type RunPorts,
+  streamRun,
+  waitForRun,
+} from '../run-streams.ts'
+import { Run, RunCancel, RunCreate, RunJoin, RunList, RunParams, ThreadParams } from '../schemas.ts'
 import { findThread } from './threads.ts'
-
-/** How often a waiting client gets a line break, so that nothing between takes the connection for dead. */
-const KEEP_ALIVE_MS = 1_000
-
-export type RunPorts = StartPorts & FollowPorts & { admission: Admission; closing: AbortSignal }
 
 const NOT_FOUND = { 404: { description: 'No such thread, run or assistant' } }
 const REFUSED = {
@@ -36,7 +38,7 @@ export function runRoutes(ports: RunPorts): Endpoint[] {
       answers: { 200: { description: 'The run', schema: Run }, ...NOT_FOUND, ...REFUSED },
       async handle(c, { params, body }) {
         const run = await admitRun(ports, startOf(params.thread_id, body))
-        c.header('Content-Location', `/threads/${run.thread_id}/runs/${run.run_id}`)
+        c.header('Content-Location', pathOf(run))
         return json(c, run)
       },
     }),
@@ -51,7 +53,12 @@ export function runRoutes(ports: RunPorts): Endpoint[] {
           close()
           throw error
         })
-        return streamRun(ports, run, { after: -1, cancel: body.on_disconnect === 'cancel', close })
+        return streamRun(ports, run, {
+          path: pathOf(run),
+          after: -1,
+          cancel: body.on_disconnect === 'cancel',
+          close,
+        })
       },
     }),
     endpoint({
@@ -61,7 +68,7 @@ export function runRoutes(ports: RunPorts): Endpoint[] {
       answers: { ...VALUES, ...NOT_FOUND, ...REFUSED },
       async handle(_c, { params, body }) {
         const run = await admitRun(ports, startOf(params.thread_id, body))
-        return waitForRun(ports, run, body.on_disconnect === 'cancel')
+        return waitForRun(ports, run, { path: pathOf(run), cancel: body.on_disconnect === 'cancel' })
       },
     }),
     ...runReads(ports),
@@ -103,8 +110,10 @@ function runReads(ports: RunPorts): Endpoint[] {
       summary: "Wait for a run's end",
       query: RunJoin,
       answers: { ...VALUES, ...NOT_FOUND },
-      handle: async (_c, { params, query }) =>
-        waitForRun(ports, await findRun(ports, params), query.cancel_on_disconnect),
+      async handle(_c, { params, query }) {
+        const run = await findRun(ports, params)
+        return waitForRun(ports, run, { path: pathOf(run), cancel: query.cancel_on_disconnect })
+      },
     }),
     endpoint({
       ...one,
@@ -114,8 +123,11 @@ function runReads(ports: RunPorts): Endpoint[] {
       answers: { ...EVENTS, ...NOT_FOUND },
       async handle(c, { params, query }) {
         const after = lastEventId(c.req.header('last-event-id'))
+        const only = modesOf(query.stream_mode)
         const run = await findRun(ports, params)
         return streamRun(ports, run, {
+          path: pathOf(run),
+          only,
           after,
           cancel: query.cancel_on_disconnect,
           close: ports.admission.stream(),
@@ -193,152 +205,4 @@ async function findRun(
   const run = await runs.get(thread_id, run_id)
   if (run === undefined) throw new RuntimeError('run_not_found', 'Run not found')
   return run
-}
-
-async function admitRun(ports: RunPorts, start: Parameters<typeof startRun>[1]): Promise<RuntimeRun> {
-  await ports.admission.run()
-  return await startRun(ports, start)
-}
-
-interface StreamOptions {
-  after: number
-  /** Whether the run ends with its reader. */
-  cancel: boolean
-  /** Called once the stream is over. */
-  close: () => void
-}
-
-function streamRun(ports: RunPorts, run: RuntimeRun, { after, cancel, close }: StreamOptions): Response {
-  const gone = new AbortController()
-  const path = `/threads/${run.thread_id}/runs/${run.run_id}`
-  const place = {
-    threadId: run.thread_id,
-    runId: run.run_id,
-    after,
-    idleMs: HEARTBEAT_MS,
-    signal: gone.signal,
-  }
-  return sseResponse(followRun(ports, place), {
-    // With `Location` the official SDK comes back with Last-Event-ID when its connection breaks.
-    headers: { 'Content-Location': path, Location: `${path}/stream` },
-    closing: ports.closing,
-    onEnd: close,
-    onAbort() {
-      gone.abort()
-      if (cancel) cancelLater(ports, run)
-    },
-  })
-}
-
-function waitForRun(ports: RunPorts, run: RuntimeRun, cancelOnDisconnect: boolean): Response {
-  const gone = new AbortController()
-  const encoder = new TextEncoder()
-  const place = { threadId: run.thread_id, runId: run.run_id, idleMs: KEEP_ALIVE_MS, signal: gone.signal }
-  const body = new ReadableStream<Uint8Array>({
-    async start(controller) {
-      const values = await awaitRun(ports, place, async () => controller.enqueue(encoder.encode('\n')))
-      if (gone.signal.aborted) return
-      controller.enqueue(encoder.encode(values))
-      controller.close()
-    },
-    cancel() {
-      gone.abort()
-      if (cancelOnDisconnect) cancelLater(ports, run)
-    },
-  })
-  return new Response(body, {
-    headers: {
-      'Content-Type': 'application/json',
-      'Content-Location': `/threads/${run.thread_id}/runs/${run.run_id}`,
-    },
-  })
-}
-
-/** The client has gone, so there is nobody to tell when this fails. */
-function cancelLater(ports: RunPorts, run: RuntimeRun): void {
-  ports.runs.cancel(run.thread_id, run.run_id, 'interrupt').catch(() => {})
-}
-
-function lastEventId(header: string | undefined): number {
-  if (header === undefined || header === '' || header === '-') return -1
-  const id = Number(header)
-  if (Number.isSafeInteger(id) && id >= -1 && id < 2 ** 31) return id
-  throw new RuntimeError(
-    'invalid_input',
-    'Last-Event-ID must be the id of an event of this run, or -1 for all.',
-  )
-}
-
-function startOf(threadId: string, body: RunCreate): Parameters<typeof startRun>[1] {
-  const { configurable, tags, recursion_limit } = body.config ?? {}
-  const modes = body.stream_mode ?? 'values'
-  return {
-    threadId,
-    assistantId: body.assistant_id,
-    request: {
-      input: body.input ?? null,
-      command: commandOf(body),
-      config: {
-        configurable: clientConfigurable(configurable ?? {}),
-        ...(tags == null ? {} : { tags }),
-        ...(recursion_limit == null ? {} : { recursion_limit }),
-      } satisfies RunConfig,
-      context: body.context ?? {},
-      checkpoint: checkpointOf(body),
-      interrupt_before: body.interrupt_before ?? null,
-      interrupt_after: body.interrupt_after ?? null,
-      stream_mode: [...new Set(Array.isArray(modes) ? modes : [modes])],
-      stream_subgraphs: body.stream_subgraphs ?? false,
-      stream_resumable: body.stream_resumable ?? false,
-      // The protocol's default is `async`. Ours is the one that loses nothing when a worker dies.
-      durability: body.durability ?? 'sync',
-      on_disconnect: body.on_disconnect ?? 'continue',
-    },
-    metadata: body.metadata ?? {},
-    multitaskStrategy: body.multitask_strategy ?? 'enqueue',
-    afterSeconds: body.after_seconds ?? 0,
-    createThread: body.if_not_exists === 'create',
-  }
-}
-
-function commandOf({ command, input }: RunCreate): Parameters<typeof startRun>[1]['request']['command'] {
-  if (command == null) return null
-  const { resume, update, goto } = command
-  const given = {
-    ...(resume === undefined ? {} : { resume }),
-    ...(update == null ? {} : { update }),
-    ...(goto == null ? {} : { goto }),
-  }
-  if (Object.keys(given).length === 0) return null
-  if (input != null) throw new RuntimeError('invalid_input', 'A run takes an input or a command, not both.')
-  return given
-}
-
-function checkpointOf({
-  checkpoint,
-  checkpoint_id,
-  config,
-}: RunCreate): { checkpoint_id: string; checkpoint_ns?: string } | null {
-  const fromConfig = Text(200).safeParse(config?.configurable?.['checkpoint_id']).data
-  const id = checkpoint?.checkpoint_id ?? checkpoint_id ?? fromConfig
-  if (id == null) return null
-  const ns = checkpoint?.checkpoint_ns
-  return { checkpoint_id: id, ...(ns == null || ns === '' ? {} : { checkpoint_ns: ns }) }
-}
-
-const OURS = new Set([
-  'thread_id',
-  'run_id',
-  'assistant_id',
-  'graph_id',
-  'checkpoint_id',
-  'checkpoint_ns',
-  'checkpoint_map',
-])
-
-/** A client's configuration without what says where and as whom the run runs, and without LangGraph's internals. */
-function clientConfigurable(configurable: Record<string, Json>): Record<string, Json> {
-  return Object.fromEntries(
-    Object.entries(configurable).filter(([key]) => !OURS.has(key) && !key.startsWith('__')),
-  )
 }
