@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { checkpointed, NeedsCheckpoints } from './checkpointed.ts'
 import { END_EVENT, type NewEvent } from './event.ts'
 import { failpoint } from './failpoint.ts'
+import { chunksOf } from './graph-chunks.ts'
 import { createEventWriter, type EventWriter } from './event-writer.ts'
 import { encode } from './json.ts'
 import { HandedOver, LeaseLost, StorageUnavailable } from './lease.ts'
@@ -235,17 +236,15 @@ async function stream(
   }
   const { input, from } = await inputOf(run, ports)
   await enterRun(context, async () => {
-    const chunks = await graph.stream(input, {
+    const options = {
       ...config,
       // The saver is given with the call, because every run of a graph shares the compiled one.
       configurable: { ...config.configurable, ...from, __pregel_checkpointer: fenced.saver },
       durability,
       signal,
       streamMode: wire.modes,
-      subgraphs: true,
-    })
-    for await (const chunk of chunks) {
-      const [namespace, mode, payload] = chunk as unknown as [string[], string, unknown]
+    }
+    for await (const { namespace, mode, payload } of chunksOf(graph, input, options, wire.events)) {
       if (mode === 'updates') pauses.take(namespace, payload)
       const translated = wire.translate(namespace, mode, payload)
       if (isInterrupt(payload)) held.push(...translated)

@@ -14,6 +14,8 @@ export const STREAM_MODES = [
   'tasks',
   'checkpoints',
   'debug',
+  'events',
+  'tools',
 ] as const
 export type StreamMode = (typeof STREAM_MODES)[number]
 

@@ -3,11 +3,21 @@ import { encode } from './json.ts'
 import type { RunRequest, StreamMode } from './run.ts'
 
 /** LangGraph's own stream modes that the client's modes need. */
-export type GraphMode = 'values' | 'updates' | 'messages' | 'custom' | 'tasks' | 'checkpoints' | 'debug'
+export type GraphMode =
+  | 'values'
+  | 'updates'
+  | 'messages'
+  | 'custom'
+  | 'tasks'
+  | 'checkpoints'
+  | 'debug'
+  | 'tools'
 
 export interface Wire {
   /** What to ask the graph for. */
   modes: GraphMode[]
+  /** Whether the client wants LangChain's events as well. */
+  events: boolean
   /** The events that a chunk becomes, for this client. */
   translate(namespace: string[], mode: string, payload: unknown): NewEvent[]
 }
@@ -18,6 +28,7 @@ export function createWire(request: Pick<RunRequest, 'stream_mode' | 'stream_sub
   const messages = createMessageEvents()
   return {
     modes: graphModes(wanted),
+    events: wanted.has('events'),
     translate(namespace, mode, payload) {
       if (namespace.length > 0 && !request.stream_subgraphs && mode !== 'messages' && mode !== 'custom')
         return []
@@ -48,6 +59,8 @@ export function createWire(request: Pick<RunRequest, 'stream_mode' | 'stream_sub
         case 'updates':
         case 'custom':
         case 'tasks':
+        case 'tools':
+        case 'events':
           return wanted.has(mode) ? [event(mode, payload)] : []
         default:
           return []
@@ -61,7 +74,7 @@ function graphModes(wanted: Set<StreamMode>): GraphMode[] {
   for (const mode of wanted) {
     if (mode === 'messages-tuple') modes.add('messages')
     else if (mode === 'messages') modes.add('messages').add('values')
-    else modes.add(mode)
+    else if (mode !== 'events') modes.add(mode)
   }
   return [...modes]
 }

@@ -169,7 +169,12 @@ export const RunCreate = z.object({
 })
 export type RunCreate = z.infer<typeof RunCreate>
 
-export const StatelessRunCreate = RunCreate.extend({ on_completion: z.enum(['delete', 'keep']).nullish() })
+/** The official SDK's types say `complete` and `continue` for what the protocol calls `delete` and `keep`. */
+const OnCompletion = z
+  .enum(['delete', 'keep', 'complete', 'continue'])
+  .transform((word) => (word === 'keep' || word === 'continue' ? 'keep' : 'delete'))
+
+export const StatelessRunCreate = RunCreate.extend({ on_completion: OnCompletion.nullish() })
 export type StatelessRunCreate = z.infer<typeof StatelessRunCreate>
 export const StatelessRunParams = z.object({ run_id: Uuid })
 
