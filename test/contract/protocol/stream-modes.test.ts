@@ -1,0 +1,121 @@
+import { expect, test } from 'vitest'
+import { onEachDatabase } from '../../support/each-database.ts'
+import { says, useStage } from '../../support/stage.ts'
+
+const PROJECT = new URL('../../support/modes/langgraph.json', import.meta.url).pathname
+const MODES = [
+  'values',
+  'updates',
+  'messages',
+  'messages-tuple',
+  'custom',
+  'tasks',
+  'checkpoints',
+  'debug',
+  'events',
+  'tools',
+] as const
+
+interface Streamed {
+  event: string
+  data: unknown
+}
+
+onEachDatabase((database) => {
+  const stage = useStage(database, { HOLDPOINT_CONFIG: PROJECT })
+
+  async function stream(streamMode: string[], more: object = {}): Promise<Streamed[]> {
+    const chunks: Streamed[] = []
+    const run = stage.client.runs.stream(await stage.thread(), 'modes', {
+      input: says('Go.'),
+      streamMode: streamMode as 'values'[],
+      ...more,
+    })
+    for await (const { event, data } of run) chunks.push({ event, data })
+    return chunks
+  }
+  const namesOf = (chunks: Streamed[]) => [...new Set(chunks.map(({ event }) => event))].toSorted()
+
+  test.each([
+    ['values', ['metadata', 'values']],
+    ['updates', ['metadata', 'updates']],
+    ['messages', ['messages/complete', 'metadata']],
+    ['messages-tuple', ['messages', 'metadata']],
+    ['custom', ['custom', 'metadata']],
+    ['tasks', ['metadata', 'tasks']],
+    ['checkpoints', ['checkpoints', 'metadata']],
+    ['debug', ['debug', 'metadata']],
+    ['events', ['events', 'metadata']],
+  ])('%s sends these events and no others', async (mode, expected) => {
+    const chunks = await stream([mode])
+    expect(namesOf(chunks)).toEqual(expected)
+    expect(chunks[0]).toMatchObject({ event: 'metadata', data: { attempt: 1 } })
+    expect(chunks.at(-1)?.event).not.toBe('end')
+  })
+
+  test('with stream_subgraphs the names say where: task ids and nothing else', async () => {
+    const chunks = await stream(['updates', 'tools'], { streamSubgraphs: true })
+    const inside = namesOf(chunks).filter((name) => name.includes('|'))
+    expect(inside.length).toBeGreaterThan(0)
+    for (const name of inside)
+      expect(name).toMatch(/^(updates|tools)(\|works:[0-9a-f-]{36})(\|calls:[0-9a-f-]{36})?$/)
+    const tools = chunks.filter(({ event }) => event.startsWith('tools')).map(({ data }) => data)
+    expect(tools).toMatchObject([
+      { event: 'on_tool_start', name: 'double' },
+      { event: 'on_tool_end', name: 'double' },
+    ])
+  })
+
+  test('events are those of LangChain, each once, and none of them tells of our services', async () => {
+    const chunks = await stream(['events'])
+    const events = chunks
+      .filter(({ event }) => event === 'events')
+      .map(({ data }) => data as { event: string })
+    const tools = events.filter(({ event }) => event.startsWith('on_tool'))
+    expect(tools).toMatchObject([
+      { event: 'on_tool_start', name: 'double' },
+      { event: 'on_tool_end', name: 'double', data: { output: { type: 'tool', content: '42' } } },
+    ])
+    expect(JSON.stringify(chunks)).not.toMatch(/__pregel_checkpointer|lease_token|postgres:/)
+  })
+
+  test('all modes at once give what each gives alone', async () => {
+    const together = await stream([...MODES])
+    for (const mode of ['values', 'updates', 'custom'] as const) {
+      const alone = await stream([mode])
+      const count = (chunks: Streamed[]) => chunks.filter(({ event }) => event === mode).length
+      expect([mode, count(together)]).toEqual([mode, count(alone)])
+    }
+  })
+
+  test('every client that joins gets all events of a run, with the ids of the first', async () => {
+    const threadId = await stage.thread()
+    const run = await stage.client.runs.create(threadId, 'modes', {
+      input: says('Go.'),
+      streamMode: ['updates', 'values'],
+    })
+    const join = () => stage.http('GET', `/threads/${threadId}/runs/${run.run_id}/stream`)
+    const [a, b] = await Promise.all([join(), join()])
+    expect(b.text).toBe(a.text)
+    const late = await stage.http('GET', `/threads/${threadId}/runs/${run.run_id}/stream`, undefined, {
+      'last-event-id': '-1',
+    })
+    expect(late.text).toBe(a.text)
+    const rest = await stage.http('GET', `/threads/${threadId}/runs/${run.run_id}/stream`, undefined, {
+      'last-event-id': '1',
+    })
+    expect(a.text.endsWith(rest.text)).toBe(true)
+    expect(rest.text).toMatch(/^event: .*\ndata: .*\nid: 2\n/)
+  })
+
+  test('a mode that there is not is refused', async () => {
+    const body = { assistant_id: 'modes', input: says('Go.'), stream_mode: ['nothing'] }
+    expect((await stage.http('POST', '/runs/stream', body)).status).toBe(422)
+    const threadId = await stage.thread()
+    const run = await stage.client.runs.create(threadId, 'modes', { input: says('Go.') })
+    const path = `/threads/${threadId}/runs/${run.run_id}/stream`
+    expect((await stage.http('GET', `${path}?stream_mode=nothing`)).status).toBe(422)
+    const joined = await stage.http('GET', `${path}?stream_mode=["values"]`)
+    expect([...joined.text.matchAll(/^event: (.*)$/gm)].map(([, name]) => name)).toContain('values')
+  })
+})
