@@ -93,14 +93,17 @@ export interface Outside {
 export function createBlindWatcher({ isBusy, starts, heads }: Outside): Watcher {
   /** Since which start a thread has had its checkpoint. */
   const since = new Map<string, { head: string; start: number }>()
+  let lastLook = 0
   return {
     workers: () => Promise.resolve(new Set()),
     isExecuting: () => Promise.resolve(isBusy()),
     async mayDie() {
       const now = await heads().catch(() => undefined)
       if (now === undefined) return false
+      // What is new may have come right after the last look, and have lost its workers since.
       for (const [threadId, head] of now)
-        if (since.get(threadId)?.head !== head) since.set(threadId, { head, start: starts() })
+        if (since.get(threadId)?.head !== head) since.set(threadId, { head, start: lastLook })
+      lastLook = starts()
       return [...now.keys()].every(
         (threadId) => starts() - (since.get(threadId)?.start ?? starts()) < MOST_STALLS,
       )
