@@ -4,6 +4,7 @@ import { END_EVENT, type NewEvent } from './event.ts'
 import { failpoint } from './failpoint.ts'
 import { chunksOf } from './graph-chunks.ts'
 import { createEventWriter, type EventWriter } from './event-writer.ts'
+import type { Interop } from './interop.ts'
 import { encode } from './json.ts'
 import { HandedOver, LeaseLost, StorageUnavailable } from './lease.ts'
 import { createPauses, type Pauses } from './pauses.ts'
@@ -40,6 +41,7 @@ export interface ExecutorPorts {
   effects: Effects
   events: EventLog
   holds: Holds
+  interop: Interop
   live: LiveEvents
   queue: Queue
   signals: Signals
@@ -136,7 +138,7 @@ async function attempt(
   try {
     const last = run.attempt > 1 ? await ports.events.last(run.thread_id, run.run_id) : undefined
     const events = createEventWriter(ports, run, { from: (last?.seq ?? -1) + 1, failed: abort })
-    return await outcomeOf({ run, ports, events, pauses: createPauses(), signal, abort })
+    return await outcomeOf({ run, ports, events, pauses: createPauses(ports.interop), signal, abort })
   } catch (error) {
     const cause: unknown = signal.aborted ? signal.reason : error
     if (cause instanceof HandedOver || cause instanceof StorageUnavailable) return undefined
@@ -215,7 +217,7 @@ async function stream(
   config: ReturnType<typeof configOf>,
   durability: Durability,
 ): Promise<NewEvent[]> {
-  const wire = createWire(run.kwargs)
+  const wire = createWire(run.kwargs, ports.interop)
   const held: NewEvent[] = []
   const fenced = ports.checkpoints.fenced(run, abort)
   const again = new AbortController()

@@ -1,4 +1,5 @@
 import { holdsOf } from './hold.ts'
+import type { Interop } from './interop.ts'
 import { toJson } from './json.ts'
 import type { Interrupt } from './thread.ts'
 import type { ThreadState } from './ports.ts'
@@ -19,7 +20,7 @@ interface Snapshot {
  */
 export type Pauses = ReturnType<typeof createPauses>
 
-export function createPauses() {
+export function createPauses({ show }: Pick<Interop, 'show'>) {
   const seen = new Map<string, { namespace: string[]; interrupt: Interrupt }>()
   return {
     /** Takes an `updates` chunk; true where it is an interrupt. */
@@ -29,7 +30,7 @@ export function createPauses() {
         const before = id === undefined ? undefined : seen.get(id)
         // It is streamed once by the subgraph that it was raised in and again by the root: the deeper place is the task's.
         if (id === undefined || (before && before.namespace.length >= namespace.length)) continue
-        seen.set(id, { namespace, interrupt: { id, value: toJson(value) } })
+        seen.set(id, { namespace, interrupt: { id, value: toJson(show(value)) } })
       }
       return true
     },

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { RuntimeError } from './errors.ts'
 import { type Decision, type Hold, holdsOf } from './hold.ts'
+import type { Interop } from './interop.ts'
 import type { Json } from './json.ts'
 import type { EditedArgs, InterruptAnswer } from './ports.ts'
 import type { Thread } from './thread.ts'
@@ -28,10 +29,17 @@ export function readResume(
   thread: Thread,
   holds: Hold[],
   resume: Json,
-  checkArgs: CheckArgs,
+  { checkArgs, interop }: { checkArgs: CheckArgs; interop: Interop },
 ): { resume: Record<string, Json>; answers: InterruptAnswer[] } {
   const byInterrupt = Map.groupBy(inOrder(thread, holds), ({ interrupt_id }) => interrupt_id)
-  const map = mapOf(thread, resume)
+  const values = new Map(
+    Object.values(thread.interrupts)
+      .flat()
+      .map(({ id, value }) => [id, value]),
+  )
+  const map = Object.fromEntries(
+    Object.entries(mapOf(thread, resume)).map(([id, answer]) => [id, interop.read(values.get(id), answer)]),
+  )
   const answers = Object.entries(map).flatMap(([interruptId, value]) => {
     const asked = byInterrupt.get(interruptId)
     return asked === undefined ? [] : [{ interruptId, decisions: decisionsOf(asked, value, checkArgs) }]

@@ -1,6 +1,7 @@
 import { systemAssistantId } from './assistant.ts'
 import { RuntimeError } from './errors.ts'
 import { isUuid, newId } from './ids.ts'
+import type { Interop } from './interop.ts'
 import type { Json } from './json.ts'
 import type { Assistants, Holds, InterruptAnswer, Runs, Threads } from './ports.ts'
 import { type CheckArgs, readResume, waitingInterrupts } from './resume.ts'
@@ -12,6 +13,7 @@ export interface StartPorts {
   runs: Runs
   holds: Holds
   checkArgs: CheckArgs
+  interop: Interop
 }
 
 export interface StartRequest {
@@ -57,14 +59,14 @@ export async function startRun(ports: StartPorts, start: StartRequest): Promise<
 }
 
 async function readCommand(
-  { threads, holds, checkArgs }: StartPorts,
+  { threads, holds, checkArgs, interop }: StartPorts,
   threadId: string,
   resume: Json,
 ): Promise<{ command: { resume: Record<string, Json> }; answers: InterruptAnswer[] }> {
   const thread = await threads.get(threadId)
   if (thread === undefined) throw new RuntimeError('thread_not_found', `Thread ${threadId} does not exist.`)
   const asked = await holds.ofInterrupts(threadId, waitingInterrupts(thread))
-  const read = readResume(thread, asked, resume, checkArgs)
+  const read = readResume(thread, asked, resume, { checkArgs, interop })
   return { command: { resume: read.resume }, answers: read.answers }
 }
 

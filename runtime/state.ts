@@ -2,6 +2,7 @@ import type { RunnableConfig } from '@langchain/core/runnables'
 import type { StateSnapshot } from '@langchain/langgraph'
 import type { BaseCheckpointSaver } from '@langchain/langgraph-checkpoint'
 import { RuntimeError } from './errors.ts'
+import type { Interop } from './interop.ts'
 import type { Json } from './json.ts'
 import type { Checkpoints, Graph, Graphs } from './ports.ts'
 import type { Thread } from './thread.ts'
@@ -29,6 +30,7 @@ export interface WireState {
 export interface StatePorts {
   graphs: Graphs
   checkpoints: Checkpoints
+  interop: Interop
 }
 
 const NEVER_RUN: WireState = {
@@ -61,7 +63,7 @@ export async function readState(
       `Thread ${thread.thread_id} has no checkpoint ${at.checkpoint_id}.`,
     )
   }
-  return toWire(snapshot)
+  return toWire(snapshot, ports.interop)
 }
 
 /** The thread's states, newest first. */
@@ -81,7 +83,7 @@ export async function readHistory(
     ...(options.metadata === undefined ? {} : { filter: options.metadata }),
     ...(options.before === undefined ? {} : { before: { configurable: { checkpoint_id: options.before } } }),
   })
-  for await (const snapshot of history) states.push(toWire(snapshot))
+  for await (const snapshot of history) states.push(toWire(snapshot, ports.interop))
   return states
 }
 
@@ -97,13 +99,13 @@ function withCheckpointer(graph: Graph, checkpointer: BaseCheckpointSaver): Grap
   return Object.create(graph, { checkpointer: { value: checkpointer } }) as Graph
 }
 
-function toWire(snapshot: StateSnapshot): WireState {
+function toWire(snapshot: StateSnapshot, interop: Interop): WireState {
   const checkpoint = placeOf(snapshot.config)
   const parent = snapshot.parentConfig && placeOf(snapshot.parentConfig)
   return {
     values: snapshot.values,
     next: snapshot.next,
-    tasks: snapshot.tasks.map(toTask),
+    tasks: snapshot.tasks.map((task) => toTask(task, interop)),
     metadata: snapshot.metadata ?? {},
     created_at: snapshot.createdAt ?? null,
     checkpoint,
@@ -114,13 +116,17 @@ function toWire(snapshot: StateSnapshot): WireState {
 }
 
 /** A subgraph's task names its checkpoint, or where subgraphs were asked for has its whole state. */
-function toTask({ state, error, ...task }: StateSnapshot['tasks'][number]): unknown {
+function toTask(
+  { state, error, interrupts, ...task }: StateSnapshot['tasks'][number],
+  interop: Interop,
+): unknown {
   const nested = state !== undefined && 'values' in state
   return {
     ...task,
+    interrupts: interrupts.map((one) => ({ ...one, value: interop.show(one.value) })),
     error: error ?? null,
     checkpoint: state === undefined ? null : placeOf(nested ? state.config : state),
-    state: nested ? toWire(state) : null,
+    state: nested ? toWire(state, interop) : null,
   }
 }
 

@@ -1,4 +1,5 @@
 import type { NewEvent } from './event.ts'
+import type { Interop } from './interop.ts'
 import { encode } from './json.ts'
 import type { RunRequest, StreamMode } from './run.ts'
 
@@ -23,7 +24,10 @@ export interface Wire {
 }
 
 /** Turns LangGraph's chunks into the Agent Server protocol's events. */
-export function createWire(request: Pick<RunRequest, 'stream_mode' | 'stream_subgraphs'>): Wire {
+export function createWire(
+  request: Pick<RunRequest, 'stream_mode' | 'stream_subgraphs'>,
+  { show }: Pick<Interop, 'show'>,
+): Wire {
   const wanted = new Set<StreamMode>(request.stream_mode)
   const messages = createMessageEvents()
   return {
@@ -40,7 +44,7 @@ export function createWire(request: Pick<RunRequest, 'stream_mode' | 'stream_sub
       switch (mode) {
         case 'values':
           return [
-            ...(wanted.has('values') ? [event('values', payload)] : []),
+            ...(wanted.has('values') ? [event('values', shown(payload, show))] : []),
             ...(wanted.has('messages')
               ? messages.complete(payload).map((data) => event('messages/complete', data))
               : []),
@@ -57,6 +61,7 @@ export function createWire(request: Pick<RunRequest, 'stream_mode' | 'stream_sub
         case 'debug':
           return wanted.has('debug') ? [event('debug', publicDebug(payload))] : []
         case 'updates':
+          return wanted.has(mode) ? [event(mode, shown(payload, show))] : []
         case 'custom':
         case 'tasks':
         case 'tools':
@@ -67,6 +72,15 @@ export function createWire(request: Pick<RunRequest, 'stream_mode' | 'stream_sub
       }
     },
   }
+}
+
+/** A chunk that tells of interrupts, with their values as clients read them. */
+function shown(payload: unknown, show: Interop['show']): unknown {
+  if (typeof payload !== 'object' || payload === null || !('__interrupt__' in payload)) return payload
+  const list = payload.__interrupt__
+  if (!Array.isArray(list)) return payload
+  const interrupts = (list as { value?: unknown }[]).map((one) => ({ ...one, value: show(one.value) }))
+  return { ...payload, __interrupt__: interrupts }
 }
 
 function graphModes(wanted: Set<StreamMode>): GraphMode[] {

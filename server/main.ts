@@ -5,6 +5,7 @@ import { chatModel } from '../models/chat.ts'
 import { createGateway, MODEL } from '../models/gateway.ts'
 import { startRehearsal } from '../models/rehearsal.ts'
 import { armFailpoints } from '../runtime/failpoint.ts'
+import { interop, untouched } from '../runtime/interop.ts'
 import type { Clock, Log } from '../runtime/ports.ts'
 import { Services } from '../runtime/services.ts'
 import { mendSubgraphResume } from '../runtime/subgraph-resume.ts'
@@ -80,6 +81,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       )
       .with(HTTP_ACCESS, { hosts: config.httpHosts })
 
+    const shapes = config.interop ? interop : untouched
     const admission = createAdmission(storage.queue, config)
     closers.push(() => admission.close())
     const closing = new AbortController()
@@ -88,6 +90,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       graphs,
       workspaces,
       checkArgs,
+      interop: shapes,
       log,
       admission,
       closing: closing.signal,
@@ -103,7 +106,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
     })
     if (config.workers > 0) {
       const worker = await startWorker(
-        { ...storage, graphs, services, log },
+        { ...storage, graphs, services, log, interop: shapes },
         { slots: config.workers, leaseMs: config.leaseMs },
       )
       closers.push(() => worker.close(GRACE_MS))
