@@ -149,6 +149,27 @@ export interface Effects {
   list(threadId: string, page: { limit: number; offset: number }): Promise<Effect[]>
 }
 
+/** What clients asked to be told of, until it is delivered. */
+export interface Webhooks {
+  /** Those that are due. Whoever claims one has it for that long. */
+  claim(limit: number, leaseSeconds: number): Promise<Webhook[]>
+  /** Seconds until one is due; `undefined` where none is. */
+  nextIn(): Promise<number | undefined>
+  delivered(id: string): Promise<void>
+  /** Not taken; `retryInSeconds` unset gives it up. */
+  failed(id: string, error: string, retryInSeconds: number | undefined): Promise<void>
+}
+
+export interface Webhook {
+  id: string
+  url: string
+  /** JSON text. */
+  payload: string
+  /** With this one. */
+  tries: number
+  ageSeconds: number
+}
+
 export interface EventLog {
   /** Stores a batch. False where the lease was lost: nothing was written. */
   append(run: ClaimedRun, from: number, events: NewEvent[]): Promise<boolean>
@@ -216,6 +237,7 @@ export const topics = {
   /** The run's events are committed up to that number. */
   events: (runId: string, through: number) => `events:${runId}:${through}`,
   cancel: (runId: string) => `cancel:${runId}`,
+  webhooks: 'webhooks',
   hold: (approvalId: string) => `hold:${approvalId}`,
 }
 

@@ -59,6 +59,8 @@ export interface RunRequest {
   stream_resumable: boolean
   durability: Durability
   on_disconnect: 'continue' | 'cancel'
+  /** Is told when the run has ended. */
+  webhook?: string
 }
 
 export interface NewRun {

@@ -44,6 +44,9 @@ const Environment = z.object({
   HOLDPOINT_MAX_QUEUE: integer(1, 10_000_000).default(10_000),
   HOLDPOINT_MAX_STREAMS: integer(1, 1_000_000).default(5_000),
   HOLDPOINT_EVENT_DAYS: integer(1, 36_500).default(30),
+  HOLDPOINT_WEBHOOK_HOSTS: list.pipe(
+    z.array(z.string().regex(/^[^/@\s]+:\d{1,5}$/, 'must be hosts with ports such as localhost:3000')),
+  ),
   HOLDPOINT_INTEROP: z.enum(['0', '1']).default('1'),
   HOLDPOINT_TEST_MODE: flag,
   HOLDPOINT_FAILPOINTS: z.string().default(''),
@@ -77,6 +80,8 @@ export interface Config {
   maxStreams: number
   /** Days that a run's events are kept after its end. */
   eventDays: number
+  /** `host:port` of receivers of webhooks that may have a private address. */
+  webhookHosts: string[]
   /** Whether interrupts and answers are translated between clients (runtime/interop.ts). */
   interop: boolean
   /** Where to fail, for tests; empty but in test mode. */
@@ -128,6 +133,7 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     maxQueue: env.HOLDPOINT_MAX_QUEUE,
     maxStreams: env.HOLDPOINT_MAX_STREAMS,
     eventDays: env.HOLDPOINT_EVENT_DAYS,
+    webhookHosts: env.HOLDPOINT_WEBHOOK_HOSTS,
     interop: env.HOLDPOINT_INTEROP === '1',
     failpoints: env.HOLDPOINT_FAILPOINTS,
   }

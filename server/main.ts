@@ -10,10 +10,11 @@ import type { Clock, Log } from '../runtime/ports.ts'
 import { Services } from '../runtime/services.ts'
 import { mendSubgraphResume } from '../runtime/subgraph-resume.ts'
 import { startSweeper } from '../runtime/sweeper.ts'
+import { startWebhooks } from '../runtime/webhooks.ts'
 import { startWorker } from '../runtime/worker.ts'
 import { WORKSPACES } from '../runtime/workspaces.ts'
 import { openStorage, type Storage } from '../storage/open.ts'
-import { HTTP_ACCESS } from '../tools/http-guard.ts'
+import { guardedAgent, HTTP_ACCESS } from '../tools/http-guard.ts'
 import { MAILER, outboxMailer, smtpMailer } from '../tools/mailer.ts'
 import { checkArgs } from '../tools/registry.ts'
 import { createChildSandbox } from '../tools/sandbox/child.ts'
@@ -24,6 +25,7 @@ import { type Config, loadConfig } from './config.ts'
 import { loadGraphs } from './graphs.ts'
 import { createLog } from './log.ts'
 import { createAdmission } from './overload.ts'
+import { webhookSender } from './webhook-sender.ts'
 
 /** Connections to PostgreSQL, beside the one that listens. */
 const POOL_SIZE = 10
@@ -119,6 +121,10 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
         },
       )
       closers.push(() => sweeper.close())
+      const reach = guardedAgent({ hosts: [], allowPrivate: config.webhookHosts })
+      closers.push(() => reach.close())
+      const webhooks = startWebhooks({ ...storage, log, send: webhookSender(reach) })
+      closers.push(() => webhooks.close())
     }
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`
     greet(greeting(url, config, storage, await storage.holds.countPending()))

@@ -29,6 +29,7 @@ export function startOf(threadId: string, body: RunCreate): StartRequest {
       // The protocol's default is `async`. Ours is the one that loses nothing when a worker dies.
       durability: body.durability ?? 'sync',
       on_disconnect: body.on_disconnect ?? 'continue',
+      ...(body.webhook == null ? {} : { webhook: body.webhook }),
     },
     metadata: body.metadata ?? {},
     multitaskStrategy: body.multitask_strategy ?? 'enqueue',

@@ -166,6 +166,10 @@ export const RunCreate = z.object({
   if_not_exists: z.enum(['reject', 'create']).nullish(),
   after_seconds: z.number().min(0).max(31_536_000).nullish(),
   durability: z.enum(['sync', 'async', 'exit']).nullish(),
+  webhook: z
+    .url({ protocol: /^https?$/, message: 'must be an http or https URL' })
+    .max(2_000)
+    .nullish(),
 })
 export type RunCreate = z.infer<typeof RunCreate>
 

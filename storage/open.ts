@@ -11,6 +11,7 @@ import type {
   Runs,
   Signals,
   Threads,
+  Webhooks,
 } from '../runtime/ports.ts'
 import { createAssistants } from './assistants.ts'
 import { createCheckpoints } from './checkpointer.ts'
@@ -25,6 +26,7 @@ import { createQueue } from './queue.ts'
 import { createRuns } from './runs.ts'
 import { createSignals } from './signals.ts'
 import { createThreads } from './threads.ts'
+import { createWebhooks } from './webhooks.ts'
 
 export interface Storage {
   description: string
@@ -37,6 +39,7 @@ export interface Storage {
   holds: Holds
   checkpoints: Checkpoints
   signals: Signals
+  webhooks: Webhooks
   live: LiveEvents
   /** What carries events between processes. */
   fanOut: string
@@ -107,6 +110,7 @@ function storageOver(db: Database, signals: Signals, fanOut: FanOut): Storage {
     holds: createHolds(db),
     checkpoints: createCheckpoints(db),
     signals,
+    webhooks: createWebhooks(db),
     live: fanOut.live,
     fanOut: fanOut.description,
     async now() {

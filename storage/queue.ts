@@ -5,6 +5,7 @@ import type { Thread } from '../runtime/thread.ts'
 import { type Database, hasSqlState, jsonbText, type Queryable } from './database.ts'
 import { RUN_COLUMNS, type RunRow, toRun } from './runs.ts'
 import { notify } from './signals.ts'
+import { insertWebhook } from './webhooks.ts'
 
 /** How long an approval is open. */
 const HOLD_OPEN = '4 hours'
@@ -76,7 +77,7 @@ const CLAIM = `
   )
   update runs
   set status = 'running', worker_id = $1, lease_token = runs.lease_token + 1, attempt = runs.attempt + 1,
-    thread_status = next.thread_status, updated_at = now()
+    started_at = coalesce(runs.started_at, now()), thread_status = next.thread_status, updated_at = now()
   from next
   where runs.thread_id = next.thread_id and runs.run_id = next.run_id and runs.status = 'pending'
   returning ${CLAIM_COLUMNS}`
@@ -250,6 +251,7 @@ async function settle(
   ])
   if (rows.length === 0) return false
   await insertEvents(client, run, outcome.events)
+  await insertWebhook(client, run, outcome)
   const { state } = outcome
   const interrupts = state ? await writeState(client, run, state, before) : before
   const paused = state?.complete === true ? state.paused : Object.keys(interrupts).length > 0
