@@ -1,4 +1,5 @@
 import type { CallbackManagerForLLMRun } from '@langchain/core/callbacks/manager'
+import { BaseChatModel } from '@langchain/core/language_models/chat_models'
 import type { BaseMessage, MessageContent } from '@langchain/core/messages'
 import { AIMessage, AIMessageChunk } from '@langchain/core/messages'
 import type { ChatGenerationChunk, ChatResult } from '@langchain/core/outputs'
@@ -58,6 +59,13 @@ class IdentifiedChat extends ChatOpenAICompletions {
     }
   }
 
+  /** LangGraph's v3 stream asks for these. Made of the chunks above, and not by the provider's class past them. */
+  override async *_streamChatModelEvents(
+    ...asked: Parameters<BaseChatModel['_streamChatModelEvents']>
+  ): ReturnType<BaseChatModel['_streamChatModelEvents']> {
+    yield* BaseChatModel.prototype._streamChatModelEvents.apply(this, asked)
+  }
+
   override async _generate(
     messages: BaseMessage[],
     options: this['ParsedCallOptions'],
@@ -100,7 +108,7 @@ function identifyChunk(chunk: AIMessageChunk, id: string, callIds: Map<number, s
 /** The same answer with ids of ours, and calls whose arguments were no JSON among the others, to be answered like them. */
 export function identify(message: AIMessage): AIMessage {
   return new AIMessage({
-    content: message.content,
+    content: withoutCalls(message.content),
     id: newId(),
     response_metadata: message.response_metadata,
     ...(message.usage_metadata === undefined ? {} : { usage_metadata: message.usage_metadata }),
@@ -115,6 +123,16 @@ export function identify(message: AIMessage): AIMessage {
     ],
   })
 }
+
+/**
+ * A message of content blocks (LangGraph's v3 stream makes them) has its calls among these as well, under the ids that
+ * they came with; LangChain would make two calls of one whose id is replaced. It puts them back from `tool_calls`.
+ */
+export function withoutCalls(content: AIMessage['content']): AIMessage['content'] {
+  return typeof content === 'string' ? content : content.filter(({ type }) => !CALL_BLOCKS.has(type))
+}
+
+const CALL_BLOCKS = new Set(['tool_call', 'tool_call_chunk', 'invalid_tool_call'])
 
 /** The only argument of a call whose arguments were not JSON. No tool's schema takes it. */
 export const NOT_JSON = 'arguments that are not valid JSON'

@@ -1,7 +1,7 @@
 import { AIMessage, type AIMessageChunk, SystemMessage } from '@langchain/core/messages'
 import type { LangGraphRunnableConfig } from '@langchain/langgraph'
 import { z } from 'zod'
-import { identify, NOT_JSON } from '../models/chat.ts'
+import { identify, NOT_JSON, withoutCalls } from '../models/chat.ts'
 import { currentModel, type ModelGateway, type OpenAITool } from '../models/gateway.ts'
 import { isUuid7 } from '../runtime/ids.ts'
 import type { Tool } from '../tools/define.ts'
@@ -44,7 +44,7 @@ function withOwnIds(answer: AIMessage | AIMessageChunk, state: AgentState): AIMe
   const ours = ids.every((id) => isUuid7(id) && !used.has(id)) && new Set(ids).size === ids.length
   if (!ours) return identify(answer)
   return new AIMessage({
-    content: answer.content,
+    content: withoutCalls(answer.content),
     id: answer.id ?? '',
     response_metadata: metadataOf(answer),
     ...(answer.usage_metadata === undefined ? {} : { usage_metadata: answer.usage_metadata }),

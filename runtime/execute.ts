@@ -7,6 +7,7 @@ import { createEventWriter, type EventWriter } from './event-writer.ts'
 import type { Interop } from './interop.ts'
 import { encode } from './json.ts'
 import { HandedOver, LeaseLost, StorageUnavailable } from './lease.ts'
+import { framesOf, lifecycleEnd } from './protocol.ts'
 import { createPauses, type Pauses } from './pauses.ts'
 import type {
   Assistants,
@@ -108,6 +109,7 @@ async function end(
     }
     const list = [
       { event: 'error', data: encode(told) },
+      ...lifecycle(run, 'failed', told.message),
       { event: END_EVENT, data: encode({ __error__: told }) },
     ]
     const events = { from: outcome.events.from, list }
@@ -159,7 +161,8 @@ async function outcomeOf(attempt: Attempt): Promise<Outcome> {
     graph = await ports.graphs.get(assistant.graph_id, config.configurable)
     const held = await streamDurably(attempt, graph, config)
     const state = await stateOf(attempt, graph, true)
-    return { status: 'success', state, events: await endWith(events, held, state.values) }
+    const told = lifecycle(run, state.paused ? 'interrupted' : 'completed')
+    return { status: 'success', state, events: await endWith(events, [...held, ...told], state.values) }
   } catch (error) {
     const cause: unknown = signal.aborted ? signal.reason : error
     if (cause instanceof HandedOver || cause instanceof LeaseLost || cause instanceof StorageUnavailable) {
@@ -178,12 +181,13 @@ async function failed(attempt: Attempt, graph: Graph | undefined, cause: unknown
   }
   const state = graph && (await stateOf(attempt, graph, false).catch(onlyUnavailable))
   if (cause instanceof RunCancelled) {
-    return { status: 'interrupted', state, events: await endWith(events, [], state?.values ?? 'null') }
+    const told = lifecycle(run, 'interrupted')
+    return { status: 'interrupted', state, events: await endWith(events, told, state?.values ?? 'null') }
   }
   const error = describe(cause)
   const fields = { run_id: run.run_id, thread_id: run.thread_id, error: error.error, cause: error.message }
   ports.log.warn('A run failed', fields)
-  const told = [{ event: 'error', data: encode(error) }]
+  const told = [{ event: 'error', data: encode(error) }, ...lifecycle(run, 'failed', error.message)]
   return { status: 'error', error, state, events: await endWith(events, told, encode({ __error__: error })) }
 }
 
@@ -244,9 +248,18 @@ async function stream(
       configurable: { ...config.configurable, ...from, __pregel_checkpointer: fenced.saver },
       durability,
       signal,
-      streamMode: wire.modes,
     }
-    for await (const { namespace, mode, payload } of chunksOf(graph, input, options, wire.events)) {
+    if (run.kwargs.protocol === 'v2') {
+      for await (const frame of framesOf(graph, input, options, ports.interop)) {
+        if (frame.interrupts)
+          pauses.take(frame.interrupts.namespace, { __interrupt__: frame.interrupts.list })
+        if (frame.tellsOfPause) held.push(...frame.events)
+        else await events.push(frame.events)
+      }
+      return
+    }
+    const legacy = { ...options, streamMode: wire.modes }
+    for await (const { namespace, mode, payload } of chunksOf(graph, input, legacy, wire.events)) {
       if (mode === 'updates') pauses.take(namespace, payload)
       const translated = wire.translate(namespace, mode, payload)
       if (isInterrupt(payload)) held.push(...translated)
@@ -283,6 +296,11 @@ function recordsOf(
       conclude: (intent, status, outcome) => ending(ledger.conclude(intent, status, outcome)),
     },
   }
+}
+
+/** What followers of the thread are told of a v2 run's end. */
+function lifecycle(run: ClaimedRun, ...end: Parameters<typeof lifecycleEnd>): NewEvent[] {
+  return run.kwargs.protocol === 'v2' ? [lifecycleEnd(...end)] : []
 }
 
 function isInterrupt(payload: unknown): boolean {

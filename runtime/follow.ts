@@ -1,5 +1,6 @@
 import { END_EVENT, type RunEvent } from './event.ts'
 import { type EventLog, type LiveEvents, type LiveReader, type Runs, type Signals, topics } from './ports.ts'
+import { frameName } from './protocol.ts'
 import { isEnded } from './run.ts'
 
 /** Events read at once. A slow reader holds no more than this in memory, beside what waits for it in its inbox. */
@@ -110,7 +111,7 @@ function* deliver(batch: RunEvent[], cursor: Cursor): Generator<RunEvent[]> {
   if (end === undefined) return
   cursor.last = end.seq
   cursor.movedAt = performance.now()
-  const visible = batch.filter(({ event }) => event !== END_EVENT)
+  const visible = batch.filter(({ event }) => event !== END_EVENT && frameName(event) === undefined)
   if (visible.length > 0) yield visible
 }
 

@@ -170,12 +170,22 @@ export interface Webhook {
   ageSeconds: number
 }
 
+export interface StartedRun {
+  runId: string
+  /** When its first event was written. */
+  startedAt: Date
+}
+
 export interface EventLog {
   /** Stores a batch. False where the lease was lost: nothing was written. */
   append(run: ClaimedRun, from: number, events: NewEvent[]): Promise<boolean>
   /** Events after `after` (−1: all), at most `limit`, in order. */
   read(threadId: string, runId: string, after: number, limit: number): Promise<RunEvent[]>
   last(threadId: string, runId: string): Promise<RunEvent | undefined>
+  /** The run of the thread that wrote its first event next after that one; unset: the first of all. */
+  nextRun(threadId: string, after: StartedRun | undefined): Promise<StartedRun | undefined>
+  /** The run of the thread that began last. */
+  lastRun(threadId: string): Promise<StartedRun | undefined>
   /** Deletes the events of runs that ended before. */
   prune(endedBefore: Date): Promise<void>
 }
@@ -232,6 +242,8 @@ export interface Watch {
 
 export const topics = {
   queue: 'queue',
+  /** A run of the thread wrote its first event, or ended. */
+  thread: (threadId: string) => `thread:${threadId}`,
   /** The run's status changed. */
   run: (runId: string) => `run:${runId}`,
   /** The run's events are committed up to that number. */

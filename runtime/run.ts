@@ -61,6 +61,8 @@ export interface RunRequest {
   on_disconnect: 'continue' | 'cancel'
   /** Is told when the run has ended. */
   webhook?: string
+  /** Unset: the legacy streams. */
+  protocol?: 'v2'
 }
 
 export interface NewRun {

@@ -11,6 +11,10 @@ import { assistantRoutes } from './routes/assistants.ts'
 import { fileRoutes } from './routes/files.ts'
 import { mountPages } from './routes/pages.ts'
 import { runRoutes } from './routes/runs.ts'
+import { upgradeWebSocket } from '@hono/node-server'
+import { protocolSocket } from './protocol-socket.ts'
+import { protocolRoutes } from './routes/protocol.ts'
+import { ThreadParams } from './schemas.ts'
 import { statelessRoutes } from './routes/stateless.ts'
 import type { RunPorts } from './run-streams.ts'
 import { type SystemPorts, systemRoutes } from './routes/system.ts'
@@ -41,9 +45,18 @@ export function createApp(ports: AppPorts): Hono {
     ...threadRoutes(ports),
     ...runRoutes(ports),
     ...statelessRoutes(ports),
+    ...protocolRoutes(ports),
     ...approvalRoutes(ports),
     ...fileRoutes(ports),
   ]
+  app.get('/threads/:thread_id/stream/events', async (c, next) => {
+    const { success, data } = ThreadParams.safeParse(c.req.param())
+    if (!success) return c.text('path.thread_id: must be a UUID', 422)
+    if (c.req.header('upgrade')?.toLowerCase() !== 'websocket')
+      return c.text('Open a WebSocket here, or POST a filter for server-sent events.', 426)
+    const close = ports.admission.stream()
+    return await upgradeWebSocket(() => protocolSocket(ports, data.thread_id, close))(c, next)
+  })
   mount(app, endpoints)
   mountPages(app, openApiOf(endpoints, ports.version))
   return app

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { serve, type ServerType } from '@hono/node-server'
+import { WebSocketServer } from 'ws'
 import { chatModel } from '../models/chat.ts'
 import { createGateway, MODEL } from '../models/gateway.ts'
 import { startRehearsal } from '../models/rehearsal.ts'
@@ -33,6 +34,9 @@ const POOL_SIZE = 10
 const CONNECT_TIMEOUT_MS = 3_000
 /** How long runs may go on after SIGTERM before they are handed over. */
 const GRACE_MS = 5_000
+
+/** Of a command on a WebSocket. As large as a body may be. */
+const MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 export interface Server {
   url: string
@@ -159,7 +163,9 @@ function versionOf(path: string): string {
 
 function listen(fetch: (request: Request) => Response | Promise<Response>, { port, host }: Config) {
   return new Promise<{ server: ServerType; port: number }>((done, fail) => {
-    const server = serve({ fetch, port, hostname: host }, (info) => done({ server, port: info.port }))
+    const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES })
+    const options = { fetch, port, hostname: host, websocket: { server: sockets } }
+    const server = serve(options, (info) => done({ server, port: info.port }))
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const reason = cause.code === 'EADDRINUSE' ? 'is in use' : `cannot be listened on (${cause.code})`
       fail(new Error(`Port ${port} on ${host} ${reason}. Stop what uses it, or set PORT.`, { cause }))

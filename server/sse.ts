@@ -13,6 +13,9 @@ const HEADERS = {
   'X-Accel-Buffering': 'no',
 }
 
+/** `seq` is the SSE `id`. */
+export type SseEvent = Omit<RunEvent, 'seq'> & { seq: number | string }
+
 export interface SseOptions {
   headers: Record<string, string>
   /** The client went away before the end. */
@@ -28,7 +31,7 @@ export interface SseOptions {
  * is fetched when it has taken the last. `onAbort` is called when the client goes away before the end.
  */
 export function sseResponse(
-  batches: AsyncGenerator<RunEvent[] | null>,
+  batches: AsyncGenerator<SseEvent[] | null>,
   { headers, onAbort, onEnd, closing }: SseOptions,
 ): Response {
   const encoder = new TextEncoder()
@@ -71,7 +74,7 @@ export function sseResponse(
   return new Response(body, { headers: { ...HEADERS, ...headers } })
 }
 
-function frame({ event, data, seq }: RunEvent): string {
+function frame({ event, data, seq }: SseEvent): string {
   // A node may be named anything; a line break would begin a field of its own.
   return `event: ${event.replaceAll(/[\r\n]/g, ' ')}\ndata: ${data}\nid: ${seq}\n\n`
 }

@@ -1,6 +1,6 @@
 import type { RunEvent } from '../runtime/event.ts'
 import { failpoint } from '../runtime/failpoint.ts'
-import type { EventLog } from '../runtime/ports.ts'
+import type { EventLog, StartedRun } from '../runtime/ports.ts'
 import { topics } from '../runtime/ports.ts'
 import type { Database } from './database.ts'
 
@@ -17,7 +17,7 @@ const APPEND = `
     from unnest($5::text[], $6::text[]) with ordinality as batch (event, data, ordinality)
     where exists (select 1 from fence)
   )
-  select pg_notify('holdpoint', $7) from fence`
+  select pg_notify('holdpoint', $7), case when $4 = 0 then pg_notify('holdpoint', $8) end from fence`
 
 const READ = `
   select seq, event, data from events
@@ -28,6 +28,20 @@ const LAST = `
   select seq, event, data from events
   where thread_id = $1 and run_id = $2
   order by seq desc limit 1`
+
+// One run of a thread ends before the next one begins, so the time of the first event is their order. It is compared
+// where it is stored, to the microsecond; JavaScript's time stands in only where that run is gone.
+const STARTED = `
+  select runs.run_id as "runId", events.created_at as "startedAt"
+  from runs join events on events.thread_id = runs.thread_id and events.run_id = runs.run_id and events.seq = 0
+  where runs.thread_id = $1`
+
+const NEXT_RUN = `${STARTED}
+    and ($2::uuid is null or events.created_at > coalesce(
+      (select created_at from events where thread_id = $1 and run_id = $2 and seq = 0), $3::timestamptz))
+  order by events.created_at limit 1`
+
+const LAST_RUN = `${STARTED} order by events.created_at desc limit 1`
 
 // In small batches, so that no long lock is held; the next sweep takes the next ones.
 const PRUNE = `
@@ -51,6 +65,7 @@ export function createEventLog(db: Database): EventLog {
         events.map(({ event }) => event),
         events.map(({ data }) => data),
         topics.events(run.run_id, from + events.length - 1),
+        topics.thread(run.thread_id),
       ])
       await failpoint('events.append:after')
       return rows.length > 0
@@ -63,6 +78,18 @@ export function createEventLog(db: Database): EventLog {
         limit,
       ])
       return rows
+    },
+    async nextRun(threadId, after) {
+      const { rows } = await db.query<StartedRun & Record<string, unknown>>(NEXT_RUN, [
+        threadId,
+        after?.runId ?? null,
+        after?.startedAt ?? null,
+      ])
+      return rows[0]
+    },
+    async lastRun(threadId) {
+      const { rows } = await db.query<StartedRun & Record<string, unknown>>(LAST_RUN, [threadId])
+      return rows[0]
     },
     async prune(endedBefore) {
       await db.query(PRUNE, [endedBefore])

@@ -190,7 +190,7 @@ export function createQueue(db: Database): Queue {
           outcome.status === 'rolled_back'
             ? await rollBack(client, run)
             : await settle(client, run, outcome, rows[0]?.interrupts ?? {})
-        if (settled) await notify(client, topics.run(run.run_id), topics.queue)
+        if (settled) await notify(client, topics.run(run.run_id), topics.thread(run.thread_id), topics.queue)
         await failpoint('run.settle:before')
         return settled
       }),

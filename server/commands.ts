@@ -1,0 +1,272 @@
+import type { LifecycleData } from '@langchain/langgraph'
+import { z } from 'zod'
+import { RuntimeError } from '../runtime/errors.ts'
+import { positionOf } from '../runtime/follow-thread.ts'
+import { encode, type Json } from '../runtime/json.ts'
+import { frameName } from '../runtime/protocol.ts'
+import { waitingInterrupts } from '../runtime/resume.ts'
+import { startRun } from '../runtime/start-run.ts'
+import { readState, type StatePorts } from '../runtime/state.ts'
+import type { Thread } from '../runtime/thread.ts'
+import type { RunPorts } from './run-streams.ts'
+import { startOf } from './run-request.ts'
+import { RunCreate } from './schemas.ts'
+
+export type CommandPorts = RunPorts & StatePorts
+
+/** What surrounds each command of the protocol. */
+export const Envelope = z.looseObject({
+  id: z.number().int().nonnegative(),
+  method: z.string().min(1).max(100),
+  params: z.record(z.string(), z.json()).nullish(),
+})
+export type Envelope = z.infer<typeof Envelope>
+
+const Strategy = z.enum(['enqueue', 'reject', 'interrupt', 'rollback'])
+const Dict = z.record(z.string(), z.json())
+const RunStart = z.looseObject({
+  assistant_id: z.string().min(1).max(200),
+  input: z.json().optional(),
+  config: Dict.nullish(),
+  metadata: Dict.nullish(),
+  multitaskStrategy: Strategy.nullish(),
+  multitask_strategy: Strategy.nullish(),
+})
+const Answer = z.looseObject({ interrupt_id: z.string().min(1).max(200), response: z.json().optional() })
+const Along = {
+  update: z.json().optional(),
+  goto: z.json().optional(),
+  config: Dict.nullish(),
+  metadata: Dict.nullish(),
+}
+const Respond = z.union([
+  z.looseObject({ responses: z.array(Answer).min(1).max(1_000), ...Along }),
+  Answer.extend(Along),
+])
+const StateGet = z.looseObject({
+  keys: z.array(z.string()).nullish(),
+  namespace: z.array(z.string()).nullish(),
+})
+const GetTree = z.looseObject({ run_id: z.uuid().nullish() })
+
+/** Known to the protocol, and not served: another way does the same. */
+const NOT_SERVED: Record<string, string> = {
+  'subscription.reconnect': 'Subscribe again: everything is replayed, and event ids stay the same.',
+  'input.inject': 'Send run.start; it waits until the running run has ended.',
+  'state.listCheckpoints': 'Use POST /threads/:thread_id/history.',
+  'state.fork': 'Send run.start with config.configurable.checkpoint_id.',
+}
+
+/** The protocol's `ErrorCode`, as far as it is used. */
+export type ProtocolError =
+  | 'invalid_argument'
+  | 'unknown_command'
+  | 'unknown_error'
+  | 'no_such_run'
+  | 'no_such_subscription'
+  | 'no_such_interrupt'
+  | 'no_such_checkpoint'
+  | 'permission_denied'
+  | 'not_supported'
+
+/** The protocol's node of `agent.getTree`. */
+export interface AgentTreeNode {
+  namespace: string[]
+  status: LifecycleData['event']
+  graph_name: string
+  children: AgentTreeNode[]
+}
+
+export class CommandError extends Error {
+  readonly code: ProtocolError
+
+  constructor(code: ProtocolError, message: string) {
+    super(message)
+    this.name = 'CommandError'
+    this.code = code
+  }
+}
+
+/** JSON text of the answer. Throws what is not the command's own fault, and `assistant_not_found`. */
+export async function answerCommand(
+  ports: CommandPorts,
+  threadId: string,
+  command: Envelope,
+): Promise<string> {
+  try {
+    const result = await carryOut(ports, threadId, command)
+    const meta = { thread_id: threadId, applied_through_seq: await positionOf(ports.events, threadId) }
+    return encode({ type: 'success', id: command.id, result, meta })
+  } catch (error) {
+    return refusal(command.id, asCommandError(error))
+  }
+}
+
+export function refusal(id: number | null, { code, message }: CommandError): string {
+  return JSON.stringify({ type: 'error', id, error: code, message })
+}
+
+async function carryOut(
+  ports: CommandPorts,
+  threadId: string,
+  { method, params }: Envelope,
+): Promise<unknown> {
+  const given = params ?? {}
+  switch (method) {
+    case 'run.start':
+      return await runStart(ports, threadId, parse(RunStart, given))
+    case 'input.respond':
+      return await respond(ports, threadId, parse(Respond, given))
+    case 'state.get':
+      return await stateGet(ports, threadId, parse(StateGet, given))
+    case 'agent.getTree':
+      return { tree: await treeOf(ports, threadId, parse(GetTree, given).run_id ?? undefined) }
+    default: {
+      const instead = NOT_SERVED[method]
+      if (instead !== undefined)
+        throw new CommandError('not_supported', `${method} is not served here. ${instead}`)
+      throw new CommandError('unknown_command', `There is no command ${method}.`)
+    }
+  }
+}
+
+async function runStart(ports: CommandPorts, threadId: string, params: z.output<typeof RunStart>) {
+  const thread = await ports.threads.get(threadId)
+  const answers =
+    thread?.status === 'interrupted' && waitingInterrupts(thread).length > 0 && params.input != null
+  return await start(ports, threadId, {
+    assistant_id: params.assistant_id,
+    ...(answers ? { command: { resume: params.input } } : { input: params.input }),
+    config: params.config,
+    metadata: params.metadata,
+    multitask_strategy: params.multitaskStrategy ?? params.multitask_strategy,
+    if_not_exists: 'create',
+  })
+}
+
+/** Takes the way of every resume: a map by interrupt id, and holds' policy. */
+async function respond(ports: CommandPorts, threadId: string, params: z.output<typeof Respond>) {
+  const thread = await findThread(ports, threadId)
+  const list =
+    'responses' in params
+      ? (params.responses as z.output<typeof Answer>[])
+      : [params as z.output<typeof Answer>]
+  const waiting = waitingInterrupts(thread)
+  const foreign = list.find(({ interrupt_id }) => !waiting.includes(interrupt_id))
+  if (foreign !== undefined) {
+    throw new CommandError(
+      'no_such_interrupt',
+      `Interrupt ${foreign.interrupt_id} does not wait in this thread. ${waiting.length === 0 ? 'None does.' : `These do: ${waiting.join(', ')}.`}`,
+    )
+  }
+  const { assistant_id: assistantId } = thread.metadata
+  if (typeof assistantId !== 'string')
+    throw new CommandError('no_such_run', 'No run has been started on this thread.')
+  const { update, goto, config, metadata } = params
+  const resume = Object.fromEntries(list.map((one) => [one.interrupt_id, one.response ?? null]))
+  await start(ports, threadId, {
+    assistant_id: assistantId,
+    command: {
+      resume,
+      ...(update === undefined ? {} : { update }),
+      ...(goto === undefined ? {} : { goto }),
+    },
+    config,
+    metadata,
+  })
+  return {}
+}
+
+async function start(ports: CommandPorts, threadId: string, body: unknown): Promise<{ run_id: string }> {
+  const wanted = startOf(threadId, parse(RunCreate, body))
+  await ports.admission.run()
+  const run = await startRun(ports, { ...wanted, request: { ...wanted.request, protocol: 'v2' } })
+  return { run_id: run.run_id }
+}
+
+async function stateGet(
+  ports: CommandPorts,
+  threadId: string,
+  { keys, namespace }: z.output<typeof StateGet>,
+) {
+  const thread = await findThread(ports, threadId)
+  const at = namespace && namespace.length > 0 ? { checkpoint_ns: namespace.join('|') } : {}
+  const state = await readState(ports, thread, { at, subgraphs: false })
+  const entries = Object.entries((state.values ?? {}) as Record<string, Json>)
+  const values = Object.fromEntries(entries.filter(([key]) => keys == null || keys.includes(key)))
+  return { values, ...(state.checkpoint_id === null ? {} : { checkpoint: { id: state.checkpoint_id } }) }
+}
+
+/** The agents of a run as its lifecycle frames tell of them; of the thread's last run unless one is named. */
+async function treeOf(
+  { events }: CommandPorts,
+  threadId: string,
+  runId: string | undefined,
+): Promise<AgentTreeNode> {
+  const id = runId ?? (await events.lastRun(threadId))?.runId
+  const root: AgentTreeNode = { namespace: [], status: 'started', graph_name: 'root', children: [] }
+  const nodes = new Map([['', root]])
+  let seen = false
+  for (let last = -1; id !== undefined;) {
+    const batch = await events.read(threadId, id, last, 500)
+    for (const { event, data } of batch) {
+      const name = frameName(event)
+      if (name?.channel !== 'lifecycle') continue
+      seen = true
+      const told = (JSON.parse(data) as { data: LifecycleData }).data
+      const node = nodes.get(name.namespace.join('|')) ?? { ...root, namespace: name.namespace, children: [] }
+      node.status = told.event
+      node.graph_name = told.graph_name ?? node.graph_name
+      if (nodes.has(name.namespace.join('|'))) continue
+      nodes.set(name.namespace.join('|'), node)
+      const parent = nodes.get(name.namespace.slice(0, -1).join('|')) ?? root
+      parent.children.push(node)
+    }
+    last = batch.at(-1)?.seq ?? last
+    if (batch.length < 500) break
+  }
+  if (!seen)
+    throw new CommandError(
+      'no_such_run',
+      'No run of this thread has been followed by this protocol. Send run.start.',
+    )
+  return root
+}
+
+async function findThread({ threads }: CommandPorts, threadId: string): Promise<Thread> {
+  const thread = await threads.get(threadId)
+  if (thread === undefined)
+    throw new CommandError('no_such_run', `Thread ${threadId} does not exist yet. Send run.start.`)
+  return thread
+}
+
+export function parse<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const issues = parsed.error.issues
+    .slice(0, 10)
+    .map(({ path, message }) => `${['params', ...path].join('.')}: ${message}`)
+  throw new CommandError('invalid_argument', issues.join('; '))
+}
+
+/** What says nothing of the command itself: these are the door's, with a status of their own. */
+const NOT_ITS_OWN = new Set<RuntimeError['code']>([
+  'assistant_not_found',
+  'graph_failed_to_load',
+  'overloaded',
+])
+
+const CODES: Partial<Record<RuntimeError['code'], ProtocolError>> = {
+  hold_not_yours: 'permission_denied',
+  not_supported: 'not_supported',
+  checkpoint_not_found: 'no_such_checkpoint',
+  run_not_found: 'no_such_run',
+  thread_not_found: 'no_such_run',
+  hold_not_found: 'no_such_interrupt',
+}
+
+function asCommandError(error: unknown): CommandError {
+  if (error instanceof CommandError) return error
+  if (!(error instanceof RuntimeError) || NOT_ITS_OWN.has(error.code)) throw error
+  return new CommandError(CODES[error.code] ?? 'invalid_argument', error.message)
+}

@@ -1,0 +1,169 @@
+import type { WSContext, WSEvents } from 'hono/ws'
+import type { WebSocketLike } from '@hono/node-server'
+import { type FrameFilter, matches, readThread, type ThreadFrame } from '../runtime/follow-thread.ts'
+import { RuntimeError } from '../runtime/errors.ts'
+import { newId } from '../runtime/ids.ts'
+import type { Log } from '../runtime/ports.ts'
+import { answerCommand, CommandError, type CommandPorts, Envelope, parse, refusal } from './commands.ts'
+import { Filter, filterOf } from './routes/protocol.ts'
+import { HEARTBEAT_MS } from './sse.ts'
+
+/** Commands that one connection may have waiting. */
+const MAX_WAITING = 100
+const MAX_SUBSCRIPTIONS = 100
+/** "The server goes": clients come back. */
+const RESTARTING = 1012
+
+/** The raw socket, as far as `ws` has more than hono says. */
+interface Raw {
+  send(text: string, done: (error?: Error) => void): void
+  ping(): void
+  terminate(): void
+}
+
+/**
+ * One WebSocket of event streaming v2: commands in, answers and frames out, all in one order. A frame is sent once,
+ * however many subscriptions match it; a later subscription is first sent what it missed. Nothing is read for a client
+ * that has not taken what it was sent.
+ */
+export function protocolSocket(
+  ports: CommandPorts & { log: Log },
+  threadId: string,
+  close: () => void,
+): WSEvents<WebSocketLike> {
+  const gone = new AbortController()
+  const waiting: Envelope[] = []
+  let wake = () => {}
+  const subscriptions = new Map<string, FrameFilter>()
+  const reader = readThread(ports, threadId)
+  let through = -1
+  const end = () => {
+    if (gone.signal.aborted) return
+    gone.abort()
+    reader.close()
+    close()
+    wake()
+  }
+
+  const run = async (ws: WSContext<WebSocketLike>) => {
+    const raw = ws.raw as unknown as Raw
+    const send = (text: string) =>
+      new Promise<void>((done) =>
+        raw.send(text, (error) => {
+          if (error) end()
+          done()
+        }),
+      )
+    const sendFrames = async (frames: ThreadFrame[], filters: FrameFilter[]) => {
+      for (const frame of frames)
+        if (filters.some((filter) => matches(frame, filter)) && !gone.signal.aborted) await send(frame.json)
+    }
+    const subscribe = async (command: Envelope) => {
+      const filter = filterOf(parse(Filter, command.params ?? {}))
+      if (subscriptions.size >= MAX_SUBSCRIPTIONS)
+        throw new CommandError(
+          'invalid_argument',
+          `${MAX_SUBSCRIPTIONS} subscriptions are open. Unsubscribe from some.`,
+        )
+      const id = newId()
+      await send(JSON.stringify({ type: 'success', id: command.id, result: { subscription_id: id } }))
+      if (subscriptions.size > 0) await replay(filter)
+      subscriptions.set(id, filter)
+    }
+    /** What the connection is past already. */
+    const replay = async (filter: FrameFilter) => {
+      const missed = readThread(ports, threadId)
+      try {
+        while (!gone.signal.aborted) {
+          const batch = await missed.read()
+          await sendFrames(batch?.filter(({ seq }) => seq <= through) ?? [], [filter])
+          if (batch === undefined || batch.some(({ seq }) => seq >= through)) return
+        }
+      } finally {
+        missed.close()
+      }
+    }
+    const carryOut = async (command: Envelope) => {
+      try {
+        if (command.method === 'subscription.subscribe') return await subscribe(command)
+        if (command.method === 'subscription.unsubscribe') {
+          const id = command.params?.['subscription_id']
+          if (typeof id !== 'string' || !subscriptions.delete(id))
+            throw new CommandError('no_such_subscription', 'This connection has no such subscription.')
+          return await send(JSON.stringify({ type: 'success', id: command.id, result: {} }))
+        }
+        await send(await answerCommand(ports, threadId, command))
+      } catch (error) {
+        await send(refusal(command.id, told(error, ports.log)))
+      }
+    }
+
+    let sentAt = performance.now()
+    while (!gone.signal.aborted) {
+      for (let command = waiting.shift(); command; command = waiting.shift()) await carryOut(command)
+      // Without a subscription nothing is read, so that the first one begins at the beginning.
+      const batch = subscriptions.size === 0 && through < 0 ? undefined : await reader.read()
+      await sendFrames(batch ?? [], [...subscriptions.values()])
+      through = batch?.at(-1)?.seq ?? through
+      if (performance.now() - sentAt > HEARTBEAT_MS) {
+        raw.ping()
+        sentAt = performance.now()
+      }
+      if (batch === undefined && waiting.length === 0 && !gone.signal.aborted) {
+        const command = new AbortController()
+        wake = () => command.abort()
+        const signal = AbortSignal.any([gone.signal, command.signal])
+        await reader.news({ timeoutMs: HEARTBEAT_MS, signal })
+        wake = () => {}
+      }
+    }
+  }
+
+  return {
+    onOpen(_event, ws) {
+      const raw = ws.raw as unknown as Raw
+      const stop = () => {
+        ws.close(RESTARTING, 'The server restarts.')
+        raw.terminate()
+        end()
+      }
+      ports.closing.addEventListener('abort', stop, { once: true, signal: gone.signal })
+      run(ws).catch((error: unknown) => {
+        ports.log.error('A WebSocket failed', { thread_id: threadId, cause: String(error) })
+        ws.close(1011, 'Internal error. Connect again.')
+        end()
+      })
+    },
+    onMessage({ data }, ws) {
+      const envelope = Envelope.safeParse(json(data))
+      if (!envelope.success) {
+        const what = 'Send {"id": number, "method": text, "params": object}.'
+        ws.send(refusal(null, new CommandError('invalid_argument', what)))
+      } else if (waiting.length >= MAX_WAITING) {
+        ws.close(1008, 'Too many commands at once.')
+        end()
+      } else {
+        waiting.push(envelope.data)
+        wake()
+      }
+    },
+    onClose: end,
+    onError: end,
+  }
+}
+
+function json(data: unknown): unknown {
+  try {
+    return typeof data === 'string' ? JSON.parse(data) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** On a connection nothing but a message can say what went wrong. */
+function told(error: unknown, log: Log): CommandError {
+  if (error instanceof CommandError) return error
+  if (error instanceof RuntimeError) return new CommandError('invalid_argument', error.message)
+  log.error('A command failed', { cause: String(error) })
+  return new CommandError('unknown_error', 'Internal error. The server log has the cause.')
+}
