@@ -1,6 +1,7 @@
 /** Everything that can go wrong below the door. `server/errors.ts` maps each code to an HTTP status. */
 export type ErrorCode =
   | 'assistant_not_found'
+  | 'assistant_exists'
   | 'graph_not_found'
   | 'graph_failed_to_load'
   | 'thread_not_found'

@@ -23,9 +23,29 @@ export interface Graphs {
 export interface Assistants {
   get(assistantId: string): Promise<Assistant | undefined>
   search(filter: AssistantFilter): Promise<Page<Assistant>>
+  count(filter: Pick<AssistantFilter, 'graph_id' | 'name' | 'metadata'>): Promise<number>
+  /** Its first version. Throws `assistant_exists` unless `ifExists` is `do_nothing`. */
+  create(
+    assistant: Omit<Assistant, 'version' | 'created_at' | 'updated_at'>,
+    ifExists: 'raise' | 'do_nothing',
+  ): Promise<Assistant>
+  /** A new version with what is given; `metadata` is merged. */
+  update(assistantId: string, change: AssistantChange): Promise<Assistant | undefined>
+  delete(assistantId: string): Promise<boolean>
+  /** Newest first. */
+  versions(
+    assistantId: string,
+    page: { metadata?: Record<string, Json>; limit: number; offset: number },
+  ): Promise<Assistant[]>
+  /** Makes that version the one that counts. */
+  setLatest(assistantId: string, version: number): Promise<Assistant | undefined>
   /** Writes the assistant that each served graph has. */
   ensureSystem(graphIds: string[]): Promise<void>
 }
+
+export type AssistantChange = Partial<
+  Pick<Assistant, 'graph_id' | 'name' | 'config' | 'context' | 'metadata'> & { description: string }
+>
 
 export interface AssistantFilter {
   graph_id?: string
@@ -50,6 +70,8 @@ export interface Threads {
   patch(threadId: string, metadata: Record<string, Json>): Promise<Thread | undefined>
   /** Deletes the thread with its runs, events and checkpoints; its pending holds become `cancelled`. */
   delete(threadId: string): Promise<boolean>
+  /** Threads whose last run was the assistant's. */
+  ofAssistant(assistantId: string): Promise<string[]>
   /** Deletes temporary threads with which nothing has happened since. Returns their ids. */
   endTemporary(before: Date): Promise<string[]>
 }

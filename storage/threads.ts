@@ -73,6 +73,13 @@ export function createThreads(db: Database): Threads {
       const { rows } = await db.query<Row>(PATCH, [threadId, jsonb(metadata)])
       return rows[0] && toThread(rows[0])
     },
+    async ofAssistant(assistantId) {
+      const { rows } = await db.query<{ thread_id: string }>(
+        'select thread_id from threads where metadata @> $1::jsonb',
+        [jsonb({ assistant_id: assistantId })],
+      )
+      return rows.map(({ thread_id: threadId }) => threadId)
+    },
     async endTemporary(before) {
       const { rows } = await db.query<{ thread_id: string }>(
         `select thread_id from threads where ${IDLE_TEMPORARY} limit 100`,
