@@ -90,13 +90,15 @@ function bodyOf(method, { requestBody }, assistant) {
  */
 function exampleOf(schema, assistant, whole) {
   if (typeof schema === 'boolean') return null
+  if (schema.examples) return schema.examples[0]
   const [choice] = valuesOf(schema)
   if (choice) return exampleOf(choice, assistant, whole)
   if (schema.enum) return schema.enum[0]
-  if (schema.type === 'array') return []
+  if (schema.type === 'array')
+    return (schema.minItems ?? 0) > 0 ? [exampleOf(schema.items ?? {}, assistant, whole)] : []
   if (schema.type !== 'object') return schema.type === 'integer' ? (schema.minimum ?? 0) : 'text'
   /** @type {Record<string, unknown>} */
-  const known = { assistant_id: assistant, input: INPUT, metadata: { topic: 'orders' } }
+  const known = { assistant_id: assistant, graph_id: assistant, input: INPUT, metadata: { topic: 'orders' } }
   const names = Object.keys(schema.properties ?? {}).filter(
     (name) => whole || name === 'input' || schema.required?.includes(name),
   )

@@ -17,6 +17,7 @@
  * @property {string} [pattern]
  * @property {string} [format]
  * @property {unknown} [default]
+ * @property {unknown[]} [examples]
  * @property {number} [minLength]
  * @property {number} [maxLength]
  * @property {number} [minimum]

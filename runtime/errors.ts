@@ -2,6 +2,7 @@
 export type ErrorCode =
   | 'assistant_not_found'
   | 'assistant_exists'
+  | 'assistant_is_system'
   | 'graph_not_found'
   | 'graph_failed_to_load'
   | 'thread_not_found'

@@ -7,6 +7,7 @@ import type { Log } from '../runtime/ports.ts'
 const STATUS = {
   assistant_not_found: 404,
   assistant_exists: 409,
+  assistant_is_system: 409,
   graph_not_found: 404,
   graph_failed_to_load: 500,
   thread_not_found: 404,

@@ -76,7 +76,9 @@ export const AssistantCreate = z.object({
   if_exists: z.enum(['raise', 'do_nothing']).nullish(),
 })
 
-export const AssistantPatch = AssistantCreate.omit({ assistant_id: true, if_exists: true }).partial()
+export const AssistantPatch = AssistantCreate.omit({ assistant_id: true, if_exists: true })
+  .partial()
+  .meta({ examples: [{ description: 'Asks twice.', metadata: { topic: 'orders' } }] })
 
 export const AssistantVersions = z.object({
   metadata: Dict.nullish(),
@@ -230,6 +232,8 @@ const OnCompletion = z
 
 export const StatelessRunCreate = RunCreate.extend({ on_completion: OnCompletion.nullish() })
 export type StatelessRunCreate = z.infer<typeof StatelessRunCreate>
+export const RunBatch = z.array(StatelessRunCreate).min(1).max(100)
+
 export const StatelessRunParams = z.object({ run_id: Uuid })
 
 export const RunCancelMany = z
@@ -239,6 +243,7 @@ export const RunCancelMany = z
     status: z.enum(['pending', 'running', 'all']).nullish(),
   })
   .refine(({ run_ids, status }) => run_ids != null || status != null, 'needs run_ids or a status')
+  .meta({ examples: [{ thread_id: '00000000-0000-4000-8000-000000000000', status: 'pending' }] })
 
 export const RunStatus = z.enum(['pending', 'running', 'success', 'error', 'timeout', 'interrupted'])
 

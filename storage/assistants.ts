@@ -162,7 +162,7 @@ function searchSql({ sort_by, sort_order }: AssistantFilter): string {
   return `
     select ${COLUMNS}, count(*) over () as total from assistants
     where ${MATCHES}
-    order by ${sort_by} ${sort_order}, assistant_id
+    order by ${sort_by} ${sort_order}, assistant_id ${sort_order}
     limit $4 offset $5`
 }
 

@@ -132,7 +132,7 @@ function searchSql({ sort_by, sort_order }: ThreadFilter): string {
       and metadata @> $2::jsonb
       and ($3::jsonb is null or "values" @> $3::jsonb)
       and ($4::text is null or status = $4)
-    order by ${sort_by} ${sort_order}, thread_id
+    order by ${sort_by} ${sort_order}, thread_id ${sort_order}
     limit $5 offset $6`
 }
 

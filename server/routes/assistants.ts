@@ -223,12 +223,12 @@ function assistantChanges({ assistants, graphs, threads, workspaces }: Assistant
       path: '/assistants/:assistant_id',
       summary: 'Delete an assistant; with delete_threads also its threads',
       query: z.object({ delete_threads: QueryFlag }),
-      answers: { 204: { description: 'Deleted' }, ...NOT_FOUND },
+      answers: { 204: { description: 'Deleted' }, 409: { description: "The server's own" }, ...NOT_FOUND },
       async handle(c, { params, query }) {
         const { assistant_id, graph_id } = await findAssistant(assistants, params.assistant_id)
         if (assistant_id === systemAssistantId(graph_id) && graphs.ids().includes(graph_id)) {
           throw new RuntimeError(
-            'invalid_input',
+            'assistant_is_system',
             `This is the server's own assistant for graph "${graph_id}": every graph has one.`,
           )
         }

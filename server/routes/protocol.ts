@@ -7,15 +7,17 @@ import { ThreadParams } from '../schemas.ts'
 import { HEARTBEAT_MS, type SseEvent, sseResponse } from '../sse.ts'
 
 /** What a subscription wants; on a WebSocket its command's `params`, else the body. Other keys are allowed. */
-export const Filter = z.looseObject({
-  channels: z.array(z.string().min(1).max(200)).min(1).max(100),
-  namespaces: z
-    .array(z.array(z.string().max(2_000)).max(100))
-    .max(100)
-    .nullish(),
-  depth: z.number().int().nonnegative().nullish(),
-  since: z.number().int().nonnegative().nullish(),
-})
+export const Filter = z
+  .looseObject({
+    channels: z.array(z.string().min(1).max(200)).min(1).max(100),
+    namespaces: z
+      .array(z.array(z.string().max(2_000)).max(100))
+      .max(100)
+      .nullish(),
+    depth: z.number().int().nonnegative().nullish(),
+    since: z.number().int().nonnegative().nullish(),
+  })
+  .meta({ examples: [{ channels: ['lifecycle', 'values'] }] })
 
 export function filterOf({ channels, namespaces, depth }: z.output<typeof Filter>) {
   return { channels, namespaces: namespaces ?? undefined, depth: depth ?? undefined }
@@ -30,7 +32,7 @@ export function protocolRoutes(ports: CommandPorts): Endpoint[] {
       tag: 'Event streaming',
       summary: 'Start a run, answer an interrupt, read the state: a command of event streaming v2',
       params: ThreadParams,
-      body: z.json(),
+      body: z.json().meta({ examples: [{ id: 1, method: 'state.get', params: {} }] }),
       answers: {
         200: { description: 'The result, or the error of the command', schema: z.unknown() },
         400: { description: 'No command: an id, a method and params' },

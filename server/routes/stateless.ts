@@ -7,7 +7,7 @@ import { type Endpoint, endpoint } from '../endpoint.ts'
 import { json } from '../reply.ts'
 import { startOf } from '../run-request.ts'
 import { admitRun, lastEventId, modesOf, type RunPorts, streamRun, waitForRun } from '../run-streams.ts'
-import { Run, RunCancelMany, RunJoin, StatelessRunCreate, StatelessRunParams } from '../schemas.ts'
+import { Run, RunBatch, RunCancelMany, RunJoin, StatelessRunCreate, StatelessRunParams } from '../schemas.ts'
 
 const NOT_FOUND = { 404: { description: 'No such assistant or run' } }
 const REFUSED = { 422: { description: 'The request makes no sense' } }
@@ -65,7 +65,7 @@ export function statelessRoutes(ports: RunPorts): Endpoint[] {
       path: '/runs/batch',
       tag: 'Stateless runs',
       summary: 'Start several runs, each on a thread of its own',
-      body: z.array(StatelessRunCreate).min(1).max(100),
+      body: RunBatch,
       answers: { 200: { description: 'The runs', schema: z.array(Run) }, ...NOT_FOUND, ...REFUSED },
       async handle(c, { body }) {
         const starts = body.map(statelessOf)

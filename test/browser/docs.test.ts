@@ -111,8 +111,9 @@ describe.skipIf(chromiumPath === null)('the reference page', () => {
       RUN_ID: held.run_id,
       APPROVAL_ID: held.approval_id,
       CHECKPOINT_ID: checkpoint.checkpoint_id ?? '',
+      NAMESPACE: 'tools',
     }
-    model.play(Array.from({ length: 4 }, () => ({ content: 'Done.' })))
+    model.play(Array.from({ length: 8 }, () => ({ content: 'Done.' })))
     const rank = ({ id }: { id: string }) => ORDER.findIndex((pattern) => pattern.test(id))
     const failed: string[] = []
     for (const { id, command, answers } of commands.toSorted((a, b) => rank(a) - rank(b))) {
@@ -159,9 +160,13 @@ function operationsOf({ paths }: OpenApi) {
 
 /** Runs a command as a reader would, in a shell with the ids set. */
 async function statusOf(command: string, variables: Record<string, string>): Promise<string> {
-  const measured = command.replace(/^curl/, "curl -s -o /dev/null -m 20 -w '%{http_code}'")
-  const { stdout } = await promisify(execFile)('sh', ['-c', measured], {
-    env: { ...process.env, ...variables },
-  })
-  return stdout
+  const measured = command.replace(/^curl/, "curl -s -o /dev/null -m 10 -w '%{http_code}'")
+  const options = { env: { ...process.env, ...variables } }
+  try {
+    return (await promisify(execFile)('sh', ['-c', measured], options)).stdout
+  } catch (error) {
+    // A stream that has no end of its own is cut off after its answer.
+    const { stdout = '' } = error as { stdout?: string }
+    return stdout
+  }
 }

@@ -117,7 +117,7 @@ onEachDatabase((database) => {
     await stage.client.assistants.delete(id, { deleteThreads: true })
     await expect(stage.client.assistants.get(id)).rejects.toThrow('404')
     await expect(stage.client.threads.get(threadId)).rejects.toThrow('404')
-    expect(await status('DELETE', '/assistants/modes')).toBe(422)
+    expect(await status('DELETE', '/assistants/modes')).toBe(409)
   })
 
   test('subgraphs are named with their schemas', async () => {
