@@ -138,3 +138,8 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     failpoints: env.HOLDPOINT_FAILPOINTS,
   }
 }
+
+/** For graphs, which read the environment as they like. What the process was given counts more. */
+export function addToEnvironment(values: Record<string, string | undefined>): void {
+  for (const [name, value] of Object.entries(values)) process.env[name] ??= value
+}
