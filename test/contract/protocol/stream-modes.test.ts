@@ -1,20 +1,9 @@
 import { expect, test } from 'vitest'
+import { STREAM_MODES } from '../../../runtime/run.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import { says, useStage } from '../../support/stage.ts'
 
 const PROJECT = new URL('../../support/modes/langgraph.json', import.meta.url).pathname
-const MODES = [
-  'values',
-  'updates',
-  'messages',
-  'messages-tuple',
-  'custom',
-  'tasks',
-  'checkpoints',
-  'debug',
-  'events',
-  'tools',
-] as const
 
 interface Streamed {
   event: string
@@ -80,7 +69,7 @@ onEachDatabase((database) => {
   })
 
   test('all modes at once give what each gives alone', async () => {
-    const together = await stream([...MODES])
+    const together = await stream([...STREAM_MODES])
     for (const mode of ['values', 'updates', 'custom'] as const) {
       const alone = await stream([mode])
       const count = (chunks: Streamed[]) => chunks.filter(({ event }) => event === mode).length
