@@ -1,0 +1,101 @@
+import { parseArgs } from 'node:util'
+import { versionOf } from './version.ts'
+
+const USAGE = `holdpoint [serve] [--config FILE] [--port PORT] [--host ADDRESS]
+holdpoint audit verify [--heads FILE]
+holdpoint --version | --help
+
+Serves the graphs of the langgraph.json in this folder. Where there is none, Holdpoint's own agents.
+
+  --config FILE     another langgraph.json         HOLDPOINT_CONFIG
+  --port PORT       0: any that is free            PORT              2024
+  --host ADDRESS    where to listen                HOST              127.0.0.1
+
+audit verify walks the record of approvals and effects and says what was changed in it, and where; then its exit
+code is 1. --heads: heads that a server wrote down, else HOLDPOINT_DATA_DIR/audit-heads.jsonl where it is.
+
+An option counts more than the variable of the environment beside it. Every other setting is such a variable:
+DATABASE_URL, HOLDPOINT_SECRET, HOLDPOINT_DATA_DIR, OPENAI_API_KEY and more.
+`
+
+const text = { type: 'string' } as const
+const flag = { type: 'boolean' } as const
+const OPTIONS = {
+  config: text,
+  port: text,
+  host: text,
+  heads: text,
+  help: { ...flag, short: 'h' },
+  version: flag,
+} as const
+
+/** Where each option is found among the settings. */
+const SETTINGS = { config: 'HOLDPOINT_CONFIG', port: 'PORT', host: 'HOST' } as const
+
+/** Does what the command line asks for. What it does not understand is one line, and exit code 2. */
+export async function command(argv: string[]): Promise<void> {
+  const asked = understand(argv)
+  if ('problem' in asked) {
+    process.stderr.write(`${asked.problem} See holdpoint --help.\n`)
+    process.exitCode = 2
+  } else if (asked.help === true) process.stdout.write(USAGE)
+  else if (asked.version === true) process.stdout.write(`${versionOf()}\n`)
+  else if (asked.audit === true) {
+    const { audit } = await import('./main.ts')
+    process.exitCode = await audit(asked.heads)
+  } else {
+    // Half a second that the answers above need not wait for.
+    const { main } = await import('./main.ts')
+    main(settingsOf(asked))
+  }
+}
+
+interface Asked {
+  config?: string
+  port?: string
+  host?: string
+  heads?: string
+  /** The record is to be verified, and nothing served. */
+  audit?: boolean
+  help?: boolean
+  version?: boolean
+}
+
+function understand(argv: string[]): Asked | { problem: string } {
+  try {
+    const { values, positionals } = parseArgs({ args: argv, options: OPTIONS, allowPositionals: true })
+    const [name = 'serve', ...more] = positionals
+    if (name === 'audit') return understandAudit(values, more)
+    if (values.heads !== undefined) return { problem: '--heads belongs to holdpoint audit verify.' }
+    if (name !== 'serve') return { problem: `There is no command "${name}".` }
+    if (more.length > 0) return { problem: `serve takes no "${more[0]}".` }
+    return values
+  } catch (error) {
+    return { problem: firstSentence(error) }
+  }
+}
+
+function understandAudit(
+  { heads, help = false, ...others }: Asked,
+  [action, ...more]: string[],
+): Asked | { problem: string } {
+  if (help) return { help }
+  if (action !== 'verify' || more.length > 0) return { problem: 'What is there to audit is audit verify.' }
+  const [other] = Object.keys(others)
+  if (other !== undefined) return { problem: `audit verify takes no --${other}.` }
+  return { audit: true, ...(heads === undefined ? {} : { heads }) }
+}
+
+function settingsOf(asked: Asked): Record<string, string> {
+  const given = Object.entries(SETTINGS).map(([option, setting]) => [
+    setting,
+    asked[option as keyof typeof SETTINGS],
+  ])
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined)) as Record<string, string>
+}
+
+/** Node goes on with hints on how to escape a dash, over several lines. */
+function firstSentence(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error)
+  return `${message.split(/\.\s|\n/, 1)[0]?.replace(/\.$/, '')}.`
+}
