@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { systemAssistantId } from '../../../runtime/assistant.ts'
 import { newId } from '../../../runtime/ids.ts'
-import type { ThreadFilter } from '../../../runtime/thread.ts'
+import type { ThreadFilter, ThreadTtl } from '../../../runtime/thread.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import {
   claimOf,
@@ -67,14 +67,32 @@ onEachDatabase((database) => {
     expect(await threads.patch(newId(), {})).toBeUndefined()
   })
 
+  test('a thread is past its time so many minutes after its last change, unless a run of it has not ended', async () => {
+    const { mine } = storage
+    const create = async (ttl?: ThreadTtl) =>
+      (await mine.threads.create({ thread_id: newId(), metadata: {}, ttl, ifExists: 'raise' })).thread_id
+    const goes = await create({ strategy: 'delete', ttl_minutes: 30 })
+    const busy = await create({ strategy: 'delete', ttl_minutes: 30 })
+    const neverRan = await create({ strategy: 'keep_latest', ttl_minutes: 30 })
+    await create()
+    await createRun(mine, busy)
+    const expired = (minutes: number) => mine.threads.expired(new Date(Date.now() + minutes * 60_000))
+    expect(await expired(29)).toEqual([])
+    expect(await expired(31)).toEqual([{ threadId: goes, strategy: 'delete' }])
+    expect(await mine.threads.prune(goes, 'delete')).toBe(true)
+    expect(await mine.threads.prune(busy, 'delete')).toBe(false)
+    expect(await expired(31)).toEqual([])
+    expect(await mine.threads.get(neverRan)).toBeDefined()
+  })
+
   test('system assistants are there once, with an id that follows from the graph', async () => {
     const { mine, other } = storage
-    await Promise.all([
-      mine.assistants.ensureSystem(['react', 'b']),
-      other.assistants.ensureSystem(['b', 'react']),
-    ])
+    const react = { graph_id: 'react', description: 'Acts.' }
+    const b = { graph_id: 'b', description: null }
+    await Promise.all([mine.assistants.ensureSystem([react, b]), other.assistants.ensureSystem([b, react])])
     const assistant = await mine.assistants.get(systemAssistantId('react'))
     expect(assistant).toMatchObject({ graph_id: 'react', version: 1, metadata: { created_by: 'system' } })
+    expect(assistant?.description).toBe('Acts.')
     const filter = { limit: 10, offset: 0, sort_by: 'graph_id', sort_order: 'asc' } as const
     expect(await mine.assistants.search({ ...filter, name: 'REA' })).toMatchObject({
       total: 1,
@@ -85,5 +103,19 @@ onEachDatabase((database) => {
       'b',
       'react',
     ])
+    // Another description is the new one, unless somebody has changed the assistant.
+    await mine.assistants.ensureSystem([{ ...react, description: 'Acts well.' }, b])
+    expect(await mine.assistants.get(systemAssistantId('react'))).toMatchObject({
+      description: 'Acts well.',
+      version: 1,
+    })
+    expect(await mine.assistants.versions(systemAssistantId('react'), { limit: 9, offset: 0 })).toMatchObject(
+      [{ description: 'Acts well.' }],
+    )
+    await mine.assistants.update(systemAssistantId('react'), { description: 'Acts for us.' })
+    await mine.assistants.ensureSystem([react, b])
+    expect(await mine.assistants.get(systemAssistantId('react'))).toMatchObject({
+      description: 'Acts for us.',
+    })
   })
 })

@@ -1,0 +1,56 @@
+import type { Json } from '../runtime/json.ts'
+import { type Database, jsonb } from './database.ts'
+
+const LOCK = `
+  select exists (
+    select 1 from holds where holds.thread_id = threads.thread_id and holds.status = 'pending'
+  ) as held
+  from threads where thread_id = $1 for share`
+
+// What waited for a person in the original waits there: a hold is bound to its thread. The copy asks for its own.
+const THREAD = `
+  insert into threads (thread_id, metadata, config, "values", interrupts, paused, error, status, ttl_minutes, ttl_strategy)
+  select $2, coalesce($4::jsonb, metadata), config, "values",
+    case when $3 then '{}'::jsonb else interrupts end, paused, error,
+    case when error is not null then 'error' when paused then 'interrupted' else 'idle' end,
+    ttl_minutes, ttl_strategy
+  from threads where thread_id = $1`
+
+const CHECKPOINTS = `
+  insert into checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata)
+  select $2, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint,
+    case when metadata ? 'thread_id' then metadata || jsonb_build_object('thread_id', $2::text) else metadata end
+  from checkpoints where thread_id = $1
+  order by position`
+
+const BLOBS = `
+  insert into checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
+  select $2, checkpoint_ns, channel, version, type, blob from checkpoint_blobs where thread_id = $1`
+
+const WRITES = `
+  insert into checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob)
+  select $2, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob
+  from checkpoint_writes
+  where thread_id = $1 and not ($3 and channel = '__interrupt__')`
+
+/**
+ * A new thread with the checkpoints of the other, and with its metadata unless there is other; false where that does not
+ * exist. Runs stay behind.
+ */
+export function copyThread(
+  db: Database,
+  from: string,
+  to: string,
+  metadata?: Record<string, Json>,
+): Promise<boolean> {
+  return db.transaction(async (client) => {
+    const { rows } = await client.query<{ held: boolean }>(LOCK, [from])
+    const [thread] = rows
+    if (thread === undefined) return false
+    await client.query(THREAD, [from, to, thread.held, metadata === undefined ? null : jsonb(metadata)])
+    await client.query(CHECKPOINTS, [from, to])
+    await client.query(BLOBS, [from, to])
+    await client.query(WRITES, [from, to, thread.held])
+    return true
+  })
+}

@@ -1,0 +1,233 @@
+import type { RunnableConfig } from '@langchain/core/runnables'
+import type {
+  ChannelVersions,
+  Checkpoint,
+  CheckpointMetadata,
+  CheckpointTuple,
+  PendingWrite,
+} from '@langchain/langgraph-checkpoint'
+import { RuntimeError } from '../runtime/errors.ts'
+import { type DraftedState, type StateDraft, topics } from '../runtime/ports.ts'
+import type { ThreadTtl } from '../runtime/thread.ts'
+import { cancelHolds } from './cancel-holds.ts'
+import { Checkpointer } from './checkpointer.ts'
+import { type Database, jsonb, jsonbText, type Queryable, type Transaction } from './database.ts'
+import { person } from './record-of-holds.ts'
+import { UNUSED } from './remove-thread.ts'
+import { notify } from './signals.ts'
+
+const PUT = `
+  with blobs as (
+    insert into checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
+    select $1, $2, channel, version, type, blob
+    from unnest($3::text[], $4::text[], $5::text[], $6::bytea[]) as b (channel, version, type, blob)
+    on conflict do nothing
+  )
+  insert into checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
+  values ($1, $2, $7, $8, $9::jsonb, $10::jsonb)`
+
+const PUT_WRITES = `
+  insert into checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob)
+  select $1, $2, $3, $4, idx, channel, type, blob
+  from unnest($5::integer[], $6::text[], $7::text[], $8::bytea[]) as w (idx, channel, type, blob)
+  on conflict do nothing`
+
+const LAST_POSITION = 'select max(position)::text as last from checkpoints where thread_id = $1'
+
+const CREATE = `
+  insert into threads (thread_id, metadata, ttl_minutes, ttl_strategy)
+  select $1::uuid, $2::jsonb, $3::double precision, $4 where ${UNUSED}
+  on conflict (thread_id) do nothing
+  returning thread_id`
+
+const LOCK = `
+  select exists (
+    select 1 from runs where runs.thread_id = threads.thread_id and status in ('pending', 'running')
+  ) as active
+  from threads where thread_id = $1 for update`
+
+const THREAD = `
+  update threads
+  set "values" = $2::jsonb, interrupts = $3::jsonb, paused = $4, error = null,
+    status = case when $4 then 'interrupted' else 'idle' end,
+    updated_at = now(), state_updated_at = now()
+  where thread_id = $1`
+
+/** Begins a change of the thread's state outside any run. Nothing of it is written before `commit`. */
+export async function createDraft(db: Database, threadId: string, usual?: ThreadTtl): Promise<StateDraft> {
+  const before = await lastPosition(db, threadId)
+  const saver = new DraftCheckpointer(db)
+  return {
+    saver,
+    commit: (state, by, created) =>
+      db.transaction(async (client) => {
+        if (created !== undefined)
+          await createThread(client, threadId, created.metadata, created.ttl ?? usual)
+        await lockIdle(client, threadId)
+        // Somebody else has changed the thread since: what was computed here is of a state that is no more.
+        if ((await lastPosition(client, threadId)) !== before) return false
+        for (const { sql, values } of saver.statements) await client.query(sql, values)
+        await writeState(client, threadId, state, by)
+        return true
+      }),
+  }
+}
+
+async function createThread(
+  client: Queryable,
+  threadId: string,
+  metadata: unknown,
+  ttl: ThreadTtl | undefined,
+): Promise<void> {
+  const { rows } = await client.query(CREATE, [
+    threadId,
+    jsonb(metadata),
+    ttl?.ttl_minutes ?? null,
+    ttl?.strategy ?? null,
+  ])
+  if (rows.length > 0) return
+  throw new RuntimeError(
+    'thread_exists',
+    `Thread ${threadId} already exists, or did. Use it, or create one with another id.`,
+  )
+}
+
+async function lockIdle(client: Queryable, threadId: string): Promise<void> {
+  const { rows } = await client.query<{ active: boolean }>(LOCK, [threadId])
+  const [thread] = rows
+  if (thread === undefined) throw new RuntimeError('thread_not_found', `Thread ${threadId} does not exist.`)
+  if (!thread.active) return
+  throw new RuntimeError(
+    'thread_busy',
+    `Thread ${threadId} has a run that has not ended. Wait for it or cancel it, then change the state.`,
+  )
+}
+
+async function lastPosition(db: Queryable, threadId: string): Promise<string | null> {
+  const { rows } = await db.query<{ last: string | null }>(LAST_POSITION, [threadId])
+  return rows[0]?.last ?? null
+}
+
+async function writeState(
+  client: Transaction,
+  threadId: string,
+  state: DraftedState,
+  by: string,
+): Promise<void> {
+  const { interrupts, values, paused } = state
+  const waiting = Object.values(interrupts).flatMap((list) => list.map(({ id }) => id))
+  await cancelHolds(client, threadId, { waiting, who: person(by), cause: 'state_update' })
+  await client.query(THREAD, [threadId, jsonbText(values), jsonb(interrupts), paused || waiting.length > 0])
+  await notify(client, topics.thread(threadId))
+}
+
+/** Keeps what is put as statements for later, and reads it back as if it were stored. */
+class DraftCheckpointer extends Checkpointer {
+  readonly statements: { sql: string; values: unknown[] }[] = []
+  /** By namespace, in the order of the puts. */
+  readonly #drafted = new Map<string, CheckpointTuple[]>()
+  /** The tuple that was read last, by namespace: what the next put is made of. */
+  readonly #base = new Map<string, CheckpointTuple>()
+
+  override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
+    const { checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
+    const drafted = this.#drafted.get(checkpoint_ns) ?? []
+    const found =
+      checkpoint_id === undefined
+        ? drafted.at(-1)
+        : drafted.find(({ checkpoint }) => checkpoint.id === checkpoint_id)
+    const tuple = found === undefined ? await super.getTuple(config) : await this.#copy(found)
+    if (tuple !== undefined) this.#base.set(checkpoint_ns, await this.#copy(tuple))
+    return tuple
+  }
+
+  override async put(
+    config: RunnableConfig,
+    given: Checkpoint,
+    metadata: CheckpointMetadata,
+    newVersions: ChannelVersions,
+  ): Promise<RunnableConfig> {
+    const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
+    const { checkpoint, versions } = await this.#versioned(checkpoint_ns, given, newVersions)
+    // A change by hand is no run's: one that is rolled back must not take it away.
+    const { run_id: _, ...own } = metadata as CheckpointMetadata & { run_id?: string }
+    const columns = await this.columnsOf(config, checkpoint, own, versions)
+    this.statements.push({ sql: PUT, values: [thread_id, checkpoint_ns, ...columns] })
+    const place = { configurable: { thread_id, checkpoint_ns, checkpoint_id: checkpoint.id } }
+    const tuple: CheckpointTuple = {
+      config: place,
+      checkpoint,
+      metadata: own,
+      pendingWrites: [],
+      ...(checkpoint_id === undefined
+        ? {}
+        : { parentConfig: { configurable: { thread_id, checkpoint_ns, checkpoint_id } } }),
+    }
+    this.#drafted.set(checkpoint_ns, [...(this.#drafted.get(checkpoint_ns) ?? []), await this.#copy(tuple)])
+    return place
+  }
+
+  override async putWrites(config: RunnableConfig, writes: PendingWrite[], taskId: string): Promise<void> {
+    const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
+    const dumped = await this._dumpWrites(thread_id, checkpoint_ns, checkpoint_id, taskId, writes)
+    this.statements.push({
+      sql: PUT_WRITES,
+      values: [
+        thread_id,
+        checkpoint_ns,
+        checkpoint_id,
+        taskId,
+        dumped.map(([, , , , idx]) => idx),
+        dumped.map(([, , , , , channel]) => channel),
+        dumped.map(([, , , , , , type]) => type),
+        dumped.map(([, , , , , , , blob]) => Buffer.from(blob)),
+      ],
+    })
+    const drafted = this.#drafted
+      .get(checkpoint_ns)
+      ?.find(({ checkpoint }) => checkpoint.id === checkpoint_id)
+    drafted?.pendingWrites?.push(
+      ...writes.map(([channel, value]): [string, string, unknown] => [taskId, channel, value]),
+    )
+  }
+
+  /**
+   * LangGraph applies what the finished tasks of a half-done superstep wrote without giving those channels new
+   * versions (`bulkUpdateState` calls `_applyWrites` without `getNextVersion`), and by its version a value is stored:
+   * it would be lost. Whatever is not what was read gets a version here.
+   */
+  async #versioned(
+    namespace: string,
+    checkpoint: Checkpoint,
+    newVersions: ChannelVersions,
+  ): Promise<{ checkpoint: Checkpoint; versions: ChannelVersions }> {
+    const base = this.#base.get(namespace)?.checkpoint
+    if (base === undefined) return { checkpoint, versions: newVersions }
+    const versions = { ...newVersions }
+    for (const [channel, version] of Object.entries(checkpoint.channel_versions)) {
+      if (channel in versions || base.channel_versions[channel] !== version) continue
+      if (await this.#same(checkpoint.channel_values[channel], base.channel_values[channel])) continue
+      versions[channel] = this.getNextVersion(version as number)
+    }
+    return {
+      checkpoint: { ...checkpoint, channel_versions: { ...checkpoint.channel_versions, ...versions } },
+      versions,
+    }
+  }
+
+  async #same(one: unknown, other: unknown): Promise<boolean> {
+    if (one === undefined || other === undefined) return one === other
+    const [[, a], [, b]] = await Promise.all([this.serde.dumpsTyped(one), this.serde.dumpsTyped(other)])
+    return Buffer.from(a).equals(Buffer.from(b))
+  }
+
+  /** As the database would give it back: LangGraph works on what it reads. */
+  async #copy(tuple: CheckpointTuple): Promise<CheckpointTuple> {
+    const [type, bytes] = await this.serde.dumpsTyped(tuple.checkpoint)
+    return {
+      ...tuple,
+      checkpoint: (await this.serde.loadsTyped(type, bytes)) as Checkpoint,
+      ...(tuple.pendingWrites === undefined ? {} : { pendingWrites: [...tuple.pendingWrites] }),
+    }
+  }
+}
