@@ -1,23 +1,27 @@
 import { type Assistant, systemAssistantId } from '../runtime/assistant.ts'
 import { RuntimeError } from '../runtime/errors.ts'
 import type { AssistantFilter, Assistants } from '../runtime/ports.ts'
-import { type Database, jsonb, type Queryable } from './database.ts'
+import { type Database, jsonb, type Queryable, prepared } from './database.ts'
 
 const FIELDS = 'graph_id, name, description, config, context, metadata, version'
 const COLUMNS = `assistant_id, ${FIELDS}, created_at, updated_at`
 
-const GET = `select ${COLUMNS} from assistants where assistant_id = $1`
+const GET = prepared(`select ${COLUMNS} from assistants where assistant_id = $1`)
 
+// In one order, so that two servers that start together do not wait for each other.
 const ENSURE = `
   with added as (
-    insert into assistants (assistant_id, graph_id, name, metadata)
-    select id, graph_id, graph_id, '{"created_by": "system"}'
-    from unnest($1::uuid[], $2::text[]) as a (id, graph_id)
-    on conflict (assistant_id) do nothing
+    insert into assistants (assistant_id, graph_id, name, description, metadata)
+    select id, graph_id, graph_id, description, '{"created_by": "system"}'
+    from unnest($1::uuid[], $2::text[], $3::text[]) as a (id, graph_id, description)
+    order by id
+    on conflict (assistant_id) do update set description = excluded.description
+    where assistants.version = 1 and assistants.description is distinct from excluded.description
     returning *
   )
   insert into assistant_versions (assistant_id, ${FIELDS})
-  select assistant_id, ${FIELDS} from added`
+  select assistant_id, ${FIELDS} from added
+  on conflict (assistant_id, version) do update set description = excluded.description`
 
 const CREATE = `
   insert into assistants (assistant_id, graph_id, name, description, config, context, metadata)
@@ -58,7 +62,8 @@ const VERSIONS = `
 const MATCHES = `
   ($1::text is null or graph_id = $1)
   and ($2::text is null or position(lower($2) in lower(name)) > 0)
-  and metadata @> $3::jsonb`
+  and metadata @> $3::jsonb
+  and metadata @> $4::jsonb`
 
 const COUNT = `select count(*)::integer as n from assistants where ${MATCHES}`
 
@@ -144,14 +149,20 @@ export function createAssistants(db: Database): Assistants {
       const { rows } = await db.query<{ n: number }>(COUNT, matching(filter))
       return rows[0]?.n ?? 0
     },
-    async ensureSystem(graphIds) {
-      await db.query(ENSURE, [graphIds.map(systemAssistantId), graphIds])
+    async ensureSystem(graphs) {
+      const ids = graphs.map(({ graph_id }) => graph_id)
+      await db.query(ENSURE, [ids.map(systemAssistantId), ids, graphs.map(({ description }) => description)])
     },
   }
 }
 
-function matching(filter: Pick<AssistantFilter, 'graph_id' | 'name' | 'metadata'>): unknown[] {
-  return [filter.graph_id ?? null, filter.name ?? null, jsonb(filter.metadata ?? {})]
+function matching(filter: Pick<AssistantFilter, 'graph_id' | 'name' | 'metadata' | 'allowed'>): unknown[] {
+  return [
+    filter.graph_id ?? null,
+    filter.name ?? null,
+    jsonb(filter.metadata ?? {}),
+    jsonb(filter.allowed ?? {}),
+  ]
 }
 
 function orNull(value: object | undefined): string | null {
@@ -163,7 +174,7 @@ function searchSql({ sort_by, sort_order }: AssistantFilter): string {
     select ${COLUMNS}, count(*) over () as total from assistants
     where ${MATCHES}
     order by ${sort_by} ${sort_order}, assistant_id ${sort_order}
-    limit $4 offset $5`
+    limit $5 offset $6`
 }
 
 function toAssistant({ total: _, ...row }: Row): Assistant {

@@ -12,18 +12,28 @@ import {
 import { PostgresSaver } from '@langchain/langgraph-checkpoint-postgres'
 import { failpoint } from '../runtime/failpoint.ts'
 import { LeaseLost, StorageUnavailable } from '../runtime/lease.ts'
-import type { Checkpoints } from '../runtime/ports.ts'
 import type { ClaimedRun } from '../runtime/run.ts'
-import { answered, type Database, jsonbText } from './database.ts'
+import { type Database, jsonbText, prepared, type Queryable } from './database.ts'
 
 const FENCE = `
   select 1 from runs
   where thread_id = $1::uuid and run_id = $2 and lease_token = $3 and status = 'running'
   for share`
 
-// Blobs, checkpoint and fence in one statement: it costs one round trip, and a zombie has nothing to slip between.
-const PUT = `
-  with fence as (${FENCE}), blobs as (
+const WRITES = (from: number, onConflict: string) => `
+    insert into checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob, run_id)
+    select $1::text, ns, checkpoint_id, task_id, idx, channel, type, blob, $2::uuid
+    from unnest($${from}::text[], $${from + 1}::text[], $${from + 2}::text[], $${from + 3}::integer[],
+        $${from + 4}::text[], $${from + 5}::text[], $${from + 6}::bytea[])
+      as w (ns, checkpoint_id, task_id, idx, channel, type, blob)
+    where exists (select 1 from fence)
+    on conflict (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) ${onConflict}`
+
+// Blobs, checkpoint and fence in one statement: it costs one round trip, and a zombie has nothing to slip between. So do
+// the writes of tasks that ended meanwhile.
+const putSql = (along: string) =>
+  prepared(`
+  with fence as (${FENCE}), ${along} blobs as (
     insert into checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
     select $1::text, $4, channel, version, type, blob
     from unnest($5::text[], $6::text[], $7::text[], $8::bytea[]) as b (channel, version, type, blob)
@@ -34,34 +44,19 @@ const PUT = `
   select $1::text, $4, $9, $10, $11::jsonb, $12::jsonb from fence
   on conflict (thread_id, checkpoint_ns, checkpoint_id) do update
   set checkpoint = excluded.checkpoint, metadata = excluded.metadata
-  returning 1`
+  returning 1`)
 
-const putWritesSql = (onConflict: string) => `
-  with fence as (${FENCE}), added as (
-    insert into checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob, run_id)
-    select $1::text, $4, $5, $6, idx, channel, type, blob, $2::uuid
-    from unnest($7::integer[], $8::text[], $9::text[], $10::bytea[]) as w (idx, channel, type, blob)
-    where exists (select 1 from fence)
-    on conflict (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) ${onConflict}
-  )
-  select 1 from fence`
+const PUT = putSql('')
+const PUT_WITH_WRITES = putSql(`writes as (${WRITES(13, 'do nothing')}), `)
+
+const putWritesSql = (onConflict: string) =>
+  prepared(`with fence as (${FENCE}), added as (${WRITES(4, onConflict)}) select 1 from fence`)
 
 const PUT_WRITES = putWritesSql('do nothing')
 // Interrupts, resume values and errors have fixed places, where the newest counts.
 const PUT_SPECIAL_WRITES = putWritesSql(
   'do update set channel = excluded.channel, type = excluded.type, blob = excluded.blob',
 )
-
-const HEAD_RUN_ID = `
-  select metadata ->> 'run_id' as run_id from checkpoints
-  where thread_id = $1 and checkpoint_ns = ''
-  order by position desc limit 1`
-
-// By the order in which they were stored: their ids sort by the clock of whoever made them.
-const HEAD = `
-  select checkpoint_id from checkpoints
-  where thread_id = $1 and checkpoint_ns = $2
-  order by position desc limit 1`
 
 const listSql = (where: string, limit: number | undefined) => `
   select thread_id, checkpoint_ns, checkpoint_id from checkpoints cp ${where}
@@ -71,71 +66,32 @@ const positionOf = (parameter: number) => `(
   select position from checkpoints b
   where b.thread_id = cp.thread_id and b.checkpoint_ns = cp.checkpoint_ns and b.checkpoint_id = $${parameter})`
 
-// The pauses of the newest checkpoint of each namespace.
-const PAUSES = `
-  select task_id, channel, type, blob from checkpoint_writes w
-  where thread_id = $1 and channel in ('__interrupt__', '__resume__')
-    and checkpoint_id = (
-      select max(checkpoint_id) from checkpoints c
-      where c.thread_id = w.thread_id and c.checkpoint_ns = w.checkpoint_ns
-    )`
-
-interface PauseRow extends Record<string, unknown> {
-  task_id: string
-  channel: string
-  type: string
-  blob: Uint8Array
+/**
+ * What the stock saver asks its pool for. It takes the highest id for the newest, which after a change of machines may
+ * be an older one: ids sort by the clock of whoever made them, positions by the order in which they were stored.
+ */
+function poolFor(db: Database): Database['pool'] {
+  const query: Queryable['query'] = (text, values) =>
+    db.query(prepared(text.replace('ORDER BY checkpoint_id DESC', 'ORDER BY position DESC')), values)
+  return { query } as Database['pool']
 }
 
-/** A task that paused again after an answer has both: its interrupt and the answers that it was given so far. */
-async function countAnswers(
-  rows: PauseRow[],
-  serde: PostgresSaver['serde'],
-): Promise<Record<string, number>> {
-  const answers = new Map<string, number>()
-  const interrupts: [string, string][] = []
-  for (const { task_id, channel, type, blob } of rows) {
-    const value: unknown = await serde.loadsTyped(type, blob)
-    const list: unknown[] = Array.isArray(value) ? value : [value]
-    if (channel === '__resume__') answers.set(task_id, list.length)
-    else for (const interrupt of list) interrupts.push([task_id, String((interrupt as { id?: string }).id)])
-  }
-  return Object.fromEntries(
-    interrupts.flatMap(([task, id]) => (answers.has(task) ? [[id, answers.get(task) ?? 0]] : [])),
-  )
-}
+// Eight random bytes for each of many versions; asking the system for them one by one costs more than the rest of a version.
+let random = Buffer.alloc(0)
 
-export function createCheckpoints(db: Database): Checkpoints {
-  const plain = new Checkpointer(db)
-  return {
-    plain,
-    fenced(run, failed) {
-      const saver = new FencedCheckpointer(db, run, failed)
-      return { saver, committed: saver.committed.bind(saver) }
-    },
-    async holdsMessage(threadId, namespace, messageId) {
-      const configurable = { thread_id: threadId, checkpoint_ns: namespace }
-      const tuple = await plain.getTuple({ configurable })
-      const messages: unknown = tuple?.checkpoint.channel_values['messages']
-      return Array.isArray(messages) && messages.some((message: { id?: string }) => message.id === messageId)
-    },
-    async answerCounts(threadId) {
-      const { rows } = await db.query<PauseRow>(PAUSES, [threadId])
-      return await countAnswers(rows, plain.serde)
-    },
-    async headRunId(threadId) {
-      const { rows } = await db.query<{ run_id: string | null }>(HEAD_RUN_ID, [threadId])
-      return rows[0]?.run_id ?? undefined
-    },
-  }
+function tail(): string {
+  if (random.length === 0) random = randomBytes(4_096)
+  const bytes = random.subarray(0, 8)
+  random = random.subarray(8)
+  return bytes.toString('hex')
 }
 
 /** LangGraph's saver with versions that cannot collide, and checkpoints in the order in which they were stored. */
-class Checkpointer extends PostgresSaver {
+export class Checkpointer extends PostgresSaver {
   protected readonly db: Database
 
   constructor(db: Database) {
-    super(db.pool)
+    super(poolFor(db))
     this.db = db
   }
 
@@ -147,20 +103,9 @@ class Checkpointer extends PostgresSaver {
   override getNextVersion(current: number | undefined): number {
     if (typeof current === 'number') return super.getNextVersion(current)
     const count = current === undefined ? 0 : Number.parseInt(current, 10)
-    const version = `${String(count + 1).padStart(16, '0')}.${randomBytes(8).toString('hex')}`
+    const version = `${String(count + 1).padStart(16, '0')}.${tail()}`
     // LangGraph takes strings wherever its types say number (BaseCheckpointSaver is generic only inside).
     return version as unknown as number
-  }
-
-  /** The stock saver takes the highest id for the newest, which after a change of machines may be an older one. */
-  override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
-    const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
-    if (checkpoint_id) return await answered(super.getTuple(config))
-    const { rows } = await this.db.query<{ checkpoint_id: string }>(HEAD, [thread_id, checkpoint_ns])
-    const [head] = rows
-    if (head === undefined) return undefined
-    const configurable = { thread_id, checkpoint_ns, checkpoint_id: head.checkpoint_id }
-    return await answered(super.getTuple({ configurable }))
   }
 
   /** Newest first. */
@@ -174,6 +119,30 @@ class Checkpointer extends PostgresSaver {
       const tuple = await this.getTuple({ configurable })
       if (tuple !== undefined) yield tuple
     }
+  }
+
+  /**
+   * What a put stores, beside its place: the changed channels, their versions, types and values, then the checkpoint's id,
+   * its parent's, itself and its metadata.
+   */
+  protected async columnsOf(
+    config: RunnableConfig,
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    versions: ChannelVersions,
+  ): Promise<unknown[]> {
+    const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
+    const blobs = await this._dumpBlobs(thread_id, checkpoint_ns, checkpoint.channel_values, versions)
+    return [
+      blobs.map(([, , channel]) => channel),
+      blobs.map(([, , , version]) => version),
+      blobs.map(([, , , , type]) => type),
+      blobs.map(([, , , , , blob]) => (blob === undefined ? null : Buffer.from(blob))),
+      checkpoint.id,
+      checkpoint_id ?? null,
+      jsonbText(JSON.stringify(this._dumpCheckpoint(checkpoint))),
+      jsonbText(JSON.stringify(await this._dumpMetadata(metadata))),
+    ]
   }
 
   protected override _searchWhere(
@@ -191,13 +160,26 @@ class Checkpointer extends PostgresSaver {
   }
 }
 
+/** `checkpoint_writes` of a task: namespace, checkpoint, task, index, channel, type, value. */
+type WriteRow = [string, string, string, number, string, string, Buffer]
+type Part = { kind: 'checkpoint'; values: unknown[] } | { kind: 'writes'; rows: WriteRow[] }
+
+function columns(rows: WriteRow[]): unknown[][] {
+  return [0, 1, 2, 3, 4, 5, 6].map((column) => rows.map((row) => row[column]))
+}
+
+/** The runs that have written, through whichever of their savers. */
+const begun = new WeakSet<ClaimedRun>()
+
 /** A run's checkpointer: stamps the run's id, and writes only while the run's lease holds. */
-class FencedCheckpointer extends Checkpointer {
+export class FencedCheckpointer extends Checkpointer {
   readonly #run: ClaimedRun
   readonly #failed: (error: Error) => void
   #dead = false
   /** The checkpoints that are known to be in the database. */
   readonly #stored = new Set<string>()
+  /** What goes to the database when the event loop comes round. */
+  #next: { parts: Part[]; stored: Promise<boolean> } | undefined
   #waiting: (() => void)[] = []
 
   constructor(db: Database, run: ClaimedRun, failed: (error: Error) => void) {
@@ -212,23 +194,16 @@ class FencedCheckpointer extends Checkpointer {
     metadata: CheckpointMetadata,
     newVersions: ChannelVersions,
   ): Promise<RunnableConfig> {
-    const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
-    const stored = await this.#write(async () => {
+    const { thread_id, checkpoint_ns = '' } = config.configurable ?? {}
+    const stored = await this.#prepared(async () => {
       await failpoint('checkpoint.put:before')
-      const blobs = await this._dumpBlobs(thread_id, checkpoint_ns, checkpoint.channel_values, newVersions)
       const stamped = { ...this.#run.metadata, ...metadata, run_id: this.#run.run_id }
-      return await this.db.query(PUT, [
+      const values = [
         ...this.#fence(thread_id),
         checkpoint_ns,
-        blobs.map(([, , channel]) => channel),
-        blobs.map(([, , , version]) => version),
-        blobs.map(([, , , , type]) => type),
-        blobs.map(([, , , , , blob]) => (blob === undefined ? null : Buffer.from(blob))),
-        checkpoint.id,
-        checkpoint_id ?? null,
-        jsonbText(JSON.stringify(this._dumpCheckpoint(checkpoint))),
-        jsonbText(JSON.stringify(await this._dumpMetadata(stamped))),
-      ])
+        ...(await this.columnsOf(config, checkpoint, stamped, newVersions)),
+      ]
+      return await this.#soon({ kind: 'checkpoint', values })
     })
     if (stored) await failpoint('checkpoint.put:after')
     if (stored) this.#note(checkpoint.id)
@@ -236,6 +211,8 @@ class FencedCheckpointer extends Checkpointer {
   }
 
   override async getTuple(config: RunnableConfig) {
+    // A thread that never ran has nothing to be read, before this run, which alone may write there, has written.
+    if (!this.#run.continues && !begun.has(this.#run)) return undefined
     const tuple = await this.#read(config)
     const { checkpoint_id } = tuple?.config.configurable ?? {}
     if (typeof checkpoint_id === 'string') this.#note(checkpoint_id)
@@ -270,19 +247,20 @@ class FencedCheckpointer extends Checkpointer {
   override async putWrites(config: RunnableConfig, writes: PendingWrite[], taskId: string): Promise<void> {
     const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
     const special = writes.every(([channel]) => channel in WRITES_IDX_MAP)
-    const stored = await this.#write(async () => {
+    const stored = await this.#prepared(async () => {
       await failpoint('checkpoint.writes:before')
       const dumped = await this._dumpWrites(thread_id, checkpoint_ns, checkpoint_id, taskId, writes)
-      return await this.db.query(special ? PUT_SPECIAL_WRITES : PUT_WRITES, [
-        ...this.#fence(thread_id),
-        checkpoint_ns,
-        checkpoint_id,
-        taskId,
-        dumped.map(([, , , , idx]) => idx),
-        dumped.map(([, , , , , channel]) => channel),
-        dumped.map(([, , , , , , type]) => type),
-        dumped.map(([, , , , , , , blob]) => Buffer.from(blob)),
+      const rows = dumped.map(([, ns, checkpoint, task, idx, channel, type, blob]): WriteRow => [
+        ns,
+        checkpoint,
+        task,
+        idx,
+        channel,
+        type,
+        Buffer.from(blob),
       ])
+      if (!special) return await this.#soon({ kind: 'writes', rows })
+      return await this.#store(PUT_SPECIAL_WRITES, [...this.#fence(thread_id), ...columns(rows)])
     })
     if (stored) await failpoint('checkpoint.writes:after')
   }
@@ -291,17 +269,52 @@ class FencedCheckpointer extends Checkpointer {
     return [threadId, this.#run.run_id, this.#run.lease_token]
   }
 
+  /**
+   * LangGraph stores a step's checkpoint while the step's tasks run: the writes of those that are quick travel with it.
+   * Nothing waits longer than the event loop takes to come round.
+   */
+  #soon(part: Part): Promise<boolean> {
+    begun.add(this.#run)
+    if (this.#next === undefined) {
+      const parts: Part[] = []
+      const { promise: stored, resolve } = Promise.withResolvers<boolean>()
+      setImmediate(() => {
+        this.#next = undefined
+        resolve(this.#storeAll(parts))
+      })
+      this.#next = { parts, stored }
+    }
+    this.#next.parts.push(part)
+    return this.#next.stored
+  }
+
+  async #storeAll(parts: Part[]): Promise<boolean> {
+    const [first, ...others] = parts.filter((part) => part.kind === 'checkpoint')
+    const rows = parts.flatMap((part) => (part.kind === 'writes' ? part.rows : []))
+    const statements = others.map(({ values }) => this.#store(PUT, values))
+    if (first === undefined)
+      statements.push(this.#store(PUT_WRITES, [...this.#fence(this.#run.thread_id), ...columns(rows)]))
+    else if (rows.length === 0) statements.push(this.#store(PUT, first.values))
+    else statements.push(this.#store(PUT_WITH_WRITES, [...first.values, ...columns(rows)]))
+    return (await Promise.all(statements)).every(Boolean)
+  }
+
+  /** False where the lease is not ours any more. Throws what the database does. */
+  async #store(sql: string, values: unknown[]): Promise<boolean> {
+    const { rows } = await this.db.query(sql, values)
+    if (rows.length === 0) this.#fail(new LeaseLost(this.#run.run_id))
+    return rows.length > 0
+  }
+
   /** Never rejects (see `Checkpoints.fenced`). After a failure nothing more is tried. */
-  async #write(statement: () => Promise<{ rows: unknown[] }>): Promise<boolean> {
+  async #prepared(write: () => Promise<boolean>): Promise<boolean> {
     if (this.#dead) return false
     try {
-      const { rows } = await statement()
-      if (rows.length > 0) return true
-      this.#fail(new LeaseLost(this.#run.run_id))
+      return await write()
     } catch (error) {
       this.#fail(error instanceof Error ? error : new Error(String(error)))
+      return false
     }
-    return false
   }
 
   #fail(error: Error): void {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type pg from 'pg'
+import type { NewEntry } from '../runtime/audit.ts'
 import { StorageUnavailable } from '../runtime/lease.ts'
 
 export interface Queryable {
@@ -9,8 +10,19 @@ export interface Queryable {
   ): Promise<{ rows: Row[]; rowCount: number | null }>
 }
 
+/** A client between `begin` and `commit`. */
+export interface Transaction extends Queryable {
+  /** What the record is to say of it: appended before the commit (storage/record.ts). */
+  readonly recorded: NewEntry[]
+}
+
 /** One SQL dialect and one code path, whichever PostgreSQL is underneath. */
-export interface Database extends Queryable {
+export interface Database extends Omit<Connection, 'transaction'> {
+  transaction<T>(work: (client: Transaction) => Promise<T>): Promise<T>
+}
+
+/** A database without its record. */
+export interface Connection extends Queryable {
   /** For people: `PostgreSQL 15.4 at db.example:5432/app`, `embedded (PGlite, PostgreSQL 18)`. */
   readonly description: string
   /** True where this process is the only one that can be on the database. */
@@ -34,13 +46,38 @@ export async function identityOf(db: Queryable): Promise<string> {
   return createHash('sha256').update(`${rows[0]?.cluster}/${rows[0]?.oid}`).digest('hex').slice(0, 16)
 }
 
-/** Runs `work` between `begin` and `commit` on one client of the pool. */
-export async function inTransaction<T>(pool: pg.Pool, work: (client: Queryable) => Promise<T>): Promise<T> {
-  const client = await answered(pool.connect())
+const PREPARED = '/* prepared */'
+
+/**
+ * Marks a statement that every run asks: each connection of PostgreSQL parses and plans it once, which costs more than
+ * carrying it out. The text must be one of few.
+ */
+export function prepared(sql: string): string {
+  return PREPARED + sql
+}
+
+export function isPrepared(text: string): boolean {
+  return text.startsWith(PREPARED)
+}
+
+/**
+ * Runs `work` between `begin` and `commit` on one client of the pool. Statements that `work` does not wait for one by one
+ * travel together, and are carried out in their order.
+ */
+export async function inTransaction<T>(
+  pool: pg.Pool,
+  work: (client: Queryable) => Promise<T>,
+  toClient: (client: pg.PoolClient) => Queryable = (client) => client,
+): Promise<T> {
+  const connection = await answered(pool.connect())
+  const client = toClient(connection)
   let broken: Error | undefined
   try {
-    await client.query('begin')
+    // Sent with the first statement of the work, which fails, too, where this does: then the connection is broken.
+    const begun = client.query('begin')
+    begun.catch(() => {})
     const result = await work(client)
+    await begun
     await client.query('commit')
     return result
   } catch (failure) {
@@ -51,7 +88,7 @@ export async function inTransaction<T>(pool: pg.Pool, work: (client: Queryable) 
     throw error
   } finally {
     // A client that could not even roll back is not given to anybody else.
-    client.release(broken)
+    connection.release(broken)
   }
 }
 

@@ -5,6 +5,7 @@ import { LeaseLost } from '../runtime/lease.ts'
 import type { Effects } from '../runtime/ports.ts'
 import type { ClaimedRun } from '../runtime/run.ts'
 import type { Database } from './database.ts'
+import { recordBegun, recordEnded, recordRetaken } from './record-of-effects.ts'
 
 const FENCE = `
   select 1 from runs
@@ -93,24 +94,35 @@ function ledgerOf(db: Database, run: ClaimedRun): Ledger {
   return {
     async intend(intent) {
       await failpoint('effect.intend:before')
-      const { rows } = await db.query<IntendRow & Record<string, unknown>>(INTEND, [
-        ...values(intent),
-        intent.tool,
-        intent.effect,
-        intent.key,
-      ])
+      const intention = await db.transaction(async (client) => {
+        const { rows } = await client.query<IntendRow & Record<string, unknown>>(INTEND, [
+          ...values(intent),
+          intent.tool,
+          intent.effect,
+          intent.key,
+        ])
+        const row = own(rows)
+        if (row.begun) recordBegun(client, run, intent, row.status !== null)
+        return intentionOf(row)
+      })
       await failpoint('effect.intend:after')
-      return intentionOf(own(rows))
+      return intention
     },
     async retake(intent, owner) {
-      const { rows } = await db.query(RETAKE, [...values(intent), owner])
-      own(rows)
+      await db.transaction(async (client) => {
+        const { rows } = await client.query(RETAKE, [...values(intent), owner])
+        own(rows)
+        recordRetaken(client, run, intent)
+      })
     },
     async conclude(intent, status, outcome) {
       await failpoint('effect.conclude:before')
-      const { rows } = await db.query(CONCLUDE, [...values(intent), status, JSON.stringify(outcome)])
+      await db.transaction(async (client) => {
+        const { rows } = await client.query(CONCLUDE, [...values(intent), status, JSON.stringify(outcome)])
+        own(rows)
+        recordEnded(client, run, intent, status, outcome)
+      })
       await failpoint('effect.conclude:after')
-      own(rows)
     },
   }
 }

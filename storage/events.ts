@@ -2,11 +2,12 @@ import type { RunEvent } from '../runtime/event.ts'
 import { failpoint } from '../runtime/failpoint.ts'
 import type { EventLog, StartedRun } from '../runtime/ports.ts'
 import { topics } from '../runtime/ports.ts'
-import type { Database } from './database.ts'
+import { type Database, prepared } from './database.ts'
+import { CHANNEL } from './signals.ts'
 
 // One statement, so that no takeover fits between the check and the write. `for share` makes a takeover wait for
 // the commit, and this statement wait for a takeover that is under way: then the token no longer matches.
-const APPEND = `
+const APPEND = prepared(`
   with fence as (
     select 1 from runs
     where thread_id = $1 and run_id = $2 and lease_token = $3 and status = 'running'
@@ -17,22 +18,23 @@ const APPEND = `
     from unnest($5::text[], $6::text[]) with ordinality as batch (event, data, ordinality)
     where exists (select 1 from fence)
   )
-  select pg_notify('holdpoint', $7), case when $4 = 0 then pg_notify('holdpoint', $8) end from fence`
+  select pg_notify('${CHANNEL}', $7), case when $4 = 0 then pg_notify('${CHANNEL}', $8) end from fence`)
 
-const READ = `
+const READ = prepared(`
   select seq, event, data from events
   where thread_id = $1 and run_id = $2 and seq > $3
-  order by seq limit $4`
+  order by seq limit $4`)
 
-const LAST = `
+const LAST = prepared(`
   select seq, event, data from events
   where thread_id = $1 and run_id = $2
-  order by seq desc limit 1`
+  order by seq desc limit 1`)
 
 // One run of a thread ends before the next one begins, so the time of the first event is their order. It is compared
 // where it is stored, to the microsecond; JavaScript's time stands in only where that run is gone.
 const STARTED = `
-  select runs.run_id as "runId", events.created_at as "startedAt"
+  select runs.run_id as "runId", events.created_at as "startedAt",
+    coalesce(runs.request ->> 'protocol', '') = 'v2' as v2
   from runs join events on events.thread_id = runs.thread_id and events.run_id = runs.run_id and events.seq = 0
   where runs.thread_id = $1`
 

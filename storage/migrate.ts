@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { PostgresSaver } from '@langchain/langgraph-checkpoint-postgres'
 import type pg from 'pg'
-import type { Database } from './database.ts'
+import type { Connection } from './database.ts'
 
 const DIRECTORY = new URL('./migrations/', import.meta.url)
 /** Any number will do, as long as every version of Holdpoint takes the same. */
@@ -16,7 +16,7 @@ interface Migration {
  * Brings the schema to this version: LangGraph's tables, then ours, under one advisory lock, so that servers that
  * start together do not race. Throws where the database belongs to a newer Holdpoint.
  */
-export async function migrate(db: Database): Promise<void> {
+export async function migrate(db: Pick<Connection, 'pool'>): Promise<void> {
   const known = await migrations()
   const client = await db.pool.connect()
   try {

@@ -1,31 +1,43 @@
+import { type Audit, auditKeys } from '../runtime/audit.ts'
 import { createLiveHub, type LiveHub } from '../runtime/live-events.ts'
 import type {
   Assistants,
   Checkpoints,
+  Clock,
+  Crons,
   Effects,
+  Emptied,
   EventLog,
   Holds,
   LiveEvents,
   Log,
+  Metrics,
   Queue,
   Runs,
   Signals,
+  StoreItems,
   Threads,
   Webhooks,
 } from '../runtime/ports.ts'
+import type { ThreadTtl } from '../runtime/thread.ts'
+import { createAudit } from './audit.ts'
 import { createAssistants } from './assistants.ts'
-import { createCheckpoints } from './checkpointer.ts'
-import { type Database, identityOf } from './database.ts'
+import { createCheckpoints } from './checkpoints.ts'
+import { connect, type Place, secretOf } from './connect.ts'
+import { createCrons } from './crons.ts'
+import { type Connection, type Database, identityOf } from './database.ts'
 import { createEffects } from './effects.ts'
 import { createEventLog } from './events.ts'
 import { createHolds } from './holds.ts'
+import { createMetrics } from './metrics.ts'
 import { migrate } from './migrate.ts'
-import { openPglite } from './pglite.ts'
-import { openPostgres } from './postgres.ts'
 import { createQueue } from './queue.ts'
+import { beginRecord, withRecord } from './record.ts'
 import { createRuns } from './runs.ts'
 import { createSignals } from './signals.ts'
+import { createStoreItems } from './store.ts'
 import { createThreads } from './threads.ts'
+import { truncate } from './truncate.ts'
 import { createWebhooks } from './webhooks.ts'
 
 export interface Storage {
@@ -39,7 +51,13 @@ export interface Storage {
   holds: Holds
   checkpoints: Checkpoints
   signals: Signals
+  store: StoreItems
+  crons: Crons
   webhooks: Webhooks
+  metrics: Metrics
+  /** Empties tables, for tests. */
+  truncate(what: readonly Emptied[]): Promise<void>
+  audit: Audit
   live: LiveEvents
   /** What carries events between processes. */
   fanOut: string
@@ -51,27 +69,29 @@ export interface Storage {
 }
 
 /** Opens PostgreSQL, or the embedded database where no URL is given, and brings its schema up to date. */
-export async function openStorage(options: {
-  databaseUrl: string | undefined
-  dataDir: string
-  poolSize: number
-  connectTimeoutMs: number
-  /** What may carry live events between the processes on PostgreSQL. */
-  redis?: { url: string; log: Log } | undefined
-}): Promise<Storage> {
-  const db =
-    options.databaseUrl === undefined
-      ? await openPglite(options.dataDir)
-      : await openPostgres(options.databaseUrl, options)
+export async function openStorage(
+  options: Place & {
+    /** Says when an item of the store is past its time, and when a cron is due; unset, the database does. */
+    clock?: Clock | undefined
+    /** How long threads stay that say nothing of it; unset: for ever. */
+    threadTtl?: ThreadTtl | undefined
+    /** What may carry live events between the processes on PostgreSQL. */
+    redis?: { url: string; log: Log } | undefined
+  },
+): Promise<Storage> {
+  const connection = await connect(options)
   try {
-    await migrate(db)
+    await migrate(connection)
+    const secret = await secretOf(options)
+    await beginRecord(connection, secret)
+    const db = withRecord(connection, auditKeys(secret))
     // No other process can be on an embedded database: every lease in it is a dead process's.
     if (db.embedded) await db.query('delete from workers')
     const hub = createLiveHub()
     const signals = await createSignals(db, hub)
-    return storageOver(db, signals, await openFanOut(db, hub, options.redis))
+    return storageOver(db, signals, await openFanOut(db, hub, options.redis), options)
   } catch (error) {
-    await db.close()
+    await connection.close()
     throw error
   }
 }
@@ -83,7 +103,7 @@ interface FanOut {
 }
 
 async function openFanOut(
-  db: Database,
+  db: Connection,
   hub: LiveHub,
   redis: { url: string; log: Log } | undefined,
 ): Promise<FanOut> {
@@ -98,19 +118,29 @@ async function openFanOut(
   return { live, description: `${live.description}, and PostgreSQL when it is away`, close: live.close }
 }
 
-function storageOver(db: Database, signals: Signals, fanOut: FanOut): Storage {
+function storageOver(
+  db: Database,
+  signals: Signals,
+  fanOut: FanOut,
+  { clock, threadTtl }: { clock?: Clock | undefined; threadTtl?: ThreadTtl | undefined },
+): Storage {
   return {
     description: db.description,
     assistants: createAssistants(db),
-    threads: createThreads(db),
-    runs: createRuns(db),
+    threads: createThreads(db, threadTtl),
+    runs: createRuns(db, threadTtl),
     queue: createQueue(db),
     events: createEventLog(db),
     effects: createEffects(db),
     holds: createHolds(db),
-    checkpoints: createCheckpoints(db),
+    checkpoints: createCheckpoints(db, threadTtl),
     signals,
+    store: createStoreItems(db, clock),
+    crons: createCrons(db, { clock, threadTtl }),
     webhooks: createWebhooks(db),
+    metrics: createMetrics(db),
+    truncate: (what) => truncate(db, what),
+    audit: createAudit(db),
     live: fanOut.live,
     fanOut: fanOut.description,
     async now() {

@@ -1,12 +1,12 @@
 import { access, constants, mkdir } from 'node:fs/promises'
 import { PGlite, type Results } from '@electric-sql/pglite'
 import type pg from 'pg'
-import { type Database, inTransaction, type Queryable } from './database.ts'
+import { type Connection, inTransaction, type Queryable } from './database.ts'
 import { lockDirectory } from './directory-lock.ts'
 import { ensureCluster } from './embedded-cluster.ts'
 
 /** Opens the embedded database in `dataDir`, which no other process may use at the same time. */
-export async function openPglite(dataDir: string): Promise<Database> {
+export async function openPglite(dataDir: string): Promise<Connection> {
   await makeDirectory(dataDir)
   const lock = await lockDirectory(dataDir)
   try {

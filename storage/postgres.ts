@@ -1,5 +1,6 @@
+import type { Writable } from 'node:stream'
 import pg from 'pg'
-import { answered, type Database, inTransaction } from './database.ts'
+import { answered, type Connection, inTransaction, isPrepared } from './database.ts'
 
 const RECONNECT_MS = 500
 /** A process that stops in the middle of a transaction holds the thread's lock, and with it every takeover, no longer. */
@@ -9,12 +10,14 @@ const IDLE_IN_TRANSACTION_MS = 5_000
 export async function openPostgres(
   connectionString: string,
   options: { poolSize: number; connectTimeoutMs: number },
-): Promise<Database> {
+): Promise<Connection> {
   const pool = new pg.Pool({
     connectionString,
     max: options.poolSize,
     connectionTimeoutMillis: options.connectTimeoutMs,
     application_name: 'holdpoint',
+    // What a transaction does not wait for is sent at once.
+    pipeline: true,
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
   })
   // A connection that breaks is replaced by the pool, and the statement on it fails. Without a listener its error would
@@ -47,8 +50,12 @@ export async function openPostgres(
     description: `PostgreSQL ${version.split(' ')[0]} at ${place(connectionString)}`,
     embedded: false,
     pool,
-    query: (text, values) => answered(pool.query(text, values)),
-    transaction: (work) => inTransaction(pool, work),
+    query: (text, values) => answered(pool.query(statement(text, values))),
+    transaction: (work) =>
+      inTransaction(pool, work, (client) => {
+        sendTogether(client)
+        return { query: (text, values) => client.query(statement(text, values)) }
+      }),
     async listen(channel, onMessage, onGap) {
       listeners.push(await listenOn(connectionString, channel, onMessage, onGap))
     },
@@ -57,6 +64,23 @@ export async function openPostgres(
       await pool.end()
     },
   }
+}
+
+/** What this tick sends goes in one write: the call to the system costs more than the statement. */
+function sendTogether(client: pg.PoolClient): void {
+  const { stream } = (client as unknown as { connection: { stream: Writable } }).connection
+  stream.cork()
+  process.nextTick(() => stream.uncork())
+}
+
+const names = new Map<string, string>()
+
+/** A prepared statement has a name, by which its connection knows it again. */
+function statement(text: string, values: unknown[] | undefined): pg.QueryConfig {
+  if (!isPrepared(text)) return values === undefined ? { text } : { text, values }
+  const name = names.get(text) ?? `holdpoint_${names.size}`
+  names.set(text, name)
+  return { name, text, ...(values === undefined ? {} : { values }) }
 }
 
 /** Host, port and database, without the password. */

@@ -1,12 +1,15 @@
 import type { LiveHub } from '../runtime/live-events.ts'
 import type { Signals, Watch } from '../runtime/ports.ts'
-import type { Database, Queryable } from './database.ts'
+import { type Database, prepared, type Queryable } from './database.ts'
 
-const CHANNEL = 'holdpoint'
+/** What every process listens to. */
+export const CHANNEL = 'holdpoint'
+
+const NOTIFY = prepared(`select pg_notify('${CHANNEL}', topic) from unnest($1::text[]) as topic`)
 
 /** Tells every waiting process, when the surrounding transaction commits. Carries only the topic (NOTIFY's limit is 8,000 bytes). */
 export async function notify(client: Queryable, ...topics: string[]): Promise<void> {
-  await client.query(`select pg_notify('${CHANNEL}', topic) from unnest($1::text[]) as topic`, [topics])
+  await client.query(NOTIFY, [topics])
 }
 
 interface Waiter extends Watch {

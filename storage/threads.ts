@@ -1,38 +1,61 @@
 import { RuntimeError } from '../runtime/errors.ts'
 import type { Threads } from '../runtime/ports.ts'
-import type { Thread, ThreadFilter } from '../runtime/thread.ts'
-import { type Database, jsonb, type Queryable } from './database.ts'
-import { notify } from './signals.ts'
+import type { Thread, ThreadFilter, ThreadTtl } from '../runtime/thread.ts'
+import { copyThread } from './copy-thread.ts'
+import { type Database, jsonb, prepared } from './database.ts'
+import { expiredThreads, pruneThread } from './prune-threads.ts'
+import { personOrUs, SYSTEM } from './record-of-holds.ts'
+import { removeThread, UNUSED } from './remove-thread.ts'
 
 const COLUMNS =
   'thread_id, status, metadata, config, "values", interrupts, error, created_at, updated_at, state_updated_at'
 
-const CREATE = `
-  insert into threads (thread_id, metadata) values ($1, $2::jsonb)
+const CREATE = prepared(`
+  insert into threads (thread_id, metadata, ttl_minutes, ttl_strategy)
+  select $1::uuid, $2::jsonb, $3::double precision, $4 where ${UNUSED}
   on conflict (thread_id) do nothing
-  returning ${COLUMNS}`
+  returning ${COLUMNS}`)
 
-const GET = `select ${COLUMNS} from threads where thread_id = $1`
+const GET = prepared(`select ${COLUMNS} from threads where thread_id = $1`)
 
 const PATCH = `
   update threads set metadata = metadata || $2::jsonb, updated_at = now()
   where thread_id = $1
   returning ${COLUMNS}`
 
-const CANCEL_HOLDS = `
-  update holds set status = 'cancelled', decided_at = now()
-  where thread_id = $1 and status = 'pending'`
-
 const IDLE_TEMPORARY = `
-  temporary and status in ('idle', 'error') and updated_at < $1
+  temporary and status <> 'busy' and updated_at < $1
+  and not exists (select 1 from holds h where h.thread_id = threads.thread_id and h.status = 'pending')
   and not exists (select 1 from runs r where r.thread_id = threads.thread_id and r.status in ('pending', 'running'))`
 
-const DELETE_RUNS = 'delete from runs where thread_id = $1 returning run_id'
-const DELETE_EVENTS = 'delete from events where thread_id = $1'
-const DELETE_THREAD = 'delete from threads where thread_id = $1'
-const DELETE_CHECKPOINTS = ['checkpoint_writes', 'checkpoint_blobs', 'checkpoints'].map(
-  (table) => `delete from ${table} where thread_id = $1::text`,
-)
+const ALLOWS = 'select 1 from threads where thread_id = $1 and metadata @> $2::jsonb'
+
+const SET_TTL =
+  'update threads set ttl_minutes = $2, ttl_strategy = $3, updated_at = now() where thread_id = $1'
+
+const TTL = `
+  select ttl_strategy as strategy, ttl_minutes, updated_at + make_interval(secs => ttl_minutes * 60) as expires_at
+  from threads where thread_id = $1 and ttl_minutes is not null`
+
+const MATCHES = `
+  not temporary
+  and ($1::uuid[] is null or thread_id = any($1))
+  and metadata @> $2::jsonb
+  and ($3::jsonb is null or "values" @> $3::jsonb)
+  and ($4::text is null or status = $4)
+  and metadata @> $5::jsonb`
+
+const COUNT = `select count(*)::integer as n from threads where ${MATCHES}`
+
+const STORAGE = `
+  select
+    (select coalesce(sum(octet_length(checkpoint::text) + octet_length(metadata::text)), 0)
+      from checkpoints where thread_id = $1) as checkpoints,
+    (select coalesce(jsonb_object_agg(channel, bytes), '{}') from (
+      select channel, sum(octet_length(blob)) as bytes
+      from checkpoint_blobs where thread_id = $1 and blob is not null group by channel
+    ) by_channel) as channels,
+    (select coalesce(sum(octet_length(blob)), 0) from checkpoint_writes where thread_id = $1) as writes`
 
 interface Row extends Omit<Thread, 'created_at' | 'updated_at' | 'state_updated_at'> {
   created_at: Date
@@ -41,33 +64,65 @@ interface Row extends Omit<Thread, 'created_at' | 'updated_at' | 'state_updated_
   total?: unknown
 }
 
-export function createThreads(db: Database): Threads {
+/** `usual`: of threads that are created without one of their own. */
+export function createThreads(db: Database, usual?: ThreadTtl): Threads {
   const get = async (threadId: string) => {
     const { rows } = await db.query<Row>(GET, [threadId])
     return rows[0] && toThread(rows[0])
   }
   return {
     get,
-    async create({ thread_id, metadata, ifExists }) {
-      const { rows } = await db.query<Row>(CREATE, [thread_id, jsonb(metadata)])
+    async create({ thread_id, metadata, ttl = usual, ifExists }) {
+      const { rows } = await db.query<Row>(CREATE, [
+        thread_id,
+        jsonb(metadata),
+        ttl?.ttl_minutes ?? null,
+        ttl?.strategy ?? null,
+      ])
       if (rows[0]) return toThread(rows[0])
       const existing = ifExists === 'do_nothing' ? await get(thread_id) : undefined
       if (existing) return existing
       throw new RuntimeError(
         'thread_exists',
-        `Thread ${thread_id} already exists. Use it, or create one with another id.`,
+        `Thread ${thread_id} already exists, or did. Use it, or create one with another id.`,
       )
     },
     async search(filter) {
       const { rows } = await db.query<Row>(searchSql(filter), [
-        filter.ids ?? null,
-        jsonb(filter.metadata ?? {}),
-        filter.values === undefined ? null : jsonb(filter.values),
-        filter.status ?? null,
+        ...matching(filter),
         filter.limit,
         filter.offset,
       ])
       return { items: rows.map(toThread), total: Number(rows[0]?.total ?? 0) }
+    },
+    async count(filter) {
+      const { rows } = await db.query<{ n: number }>(COUNT, matching(filter))
+      return rows[0]?.n ?? 0
+    },
+    async setTtl(threadId, ttl) {
+      await db.query(SET_TTL, [threadId, ttl.ttl_minutes, ttl.strategy])
+    },
+    async ttl(threadId) {
+      const { rows } = await db.query<ThreadTtl & { expires_at: Date }>(TTL, [threadId])
+      return rows[0] && { ...rows[0], expires_at: rows[0].expires_at.toISOString() }
+    },
+    async copy(from, to, metadata) {
+      return (await copyThread(db, from, to, metadata)) ? await get(to) : undefined
+    },
+    prune: (threadId, strategy, expiredAt, by) => pruneThread(db, threadId, strategy, expiredAt, by),
+    expired: (now) => expiredThreads(db, now),
+    async storage(threadId) {
+      const { rows } = await db.query<{
+        checkpoints: unknown
+        channels: Record<string, number>
+        writes: unknown
+      }>(STORAGE, [threadId])
+      const { checkpoints, channels = {}, writes } = rows[0] ?? {}
+      return { checkpoints: Number(checkpoints ?? 0), channels, writes: Number(writes ?? 0) }
+    },
+    async allows(threadId, allowed) {
+      const { rows } = await db.query(ALLOWS, [threadId, jsonb(allowed)])
+      return rows.length > 0
     },
     async patch(threadId, metadata) {
       const { rows } = await db.query<Row>(PATCH, [threadId, jsonb(metadata)])
@@ -93,47 +148,42 @@ export function createThreads(db: Database): Threads {
             `select 1 from threads where ${IDLE_TEMPORARY} and thread_id = $2 for update skip locked`,
             [before, threadId],
           )
-          if (locked.rows.length > 0) await removeThread(client, threadId)
+          if (locked.rows.length > 0) await removeThread(client, threadId, SYSTEM)
           return locked.rows.length > 0
         })
         if (gone) ended.push(threadId)
       }
       return ended
     },
-    delete: (threadId) =>
+    delete: (threadId, by) =>
       db.transaction(async (client) => {
         // Locked first, as everywhere: whoever starts or ends a run of this thread waits here.
         const { rows } = await client.query('select 1 from threads where thread_id = $1 for update', [
           threadId,
         ])
         if (rows.length === 0) return false
-        await removeThread(client, threadId)
+        await removeThread(client, threadId, personOrUs(by))
         return true
       }),
   }
 }
 
-/** The thread's row is locked. */
-async function removeThread(client: Queryable, threadId: string): Promise<void> {
-  await client.query(CANCEL_HOLDS, [threadId])
-  const runs = await client.query<{ run_id: string }>(DELETE_RUNS, [threadId])
-  await client.query(DELETE_EVENTS, [threadId])
-  for (const sql of DELETE_CHECKPOINTS) await client.query(sql, [threadId])
-  await client.query(DELETE_THREAD, [threadId])
-  const gone = runs.rows.flatMap(({ run_id }) => [`run:${run_id}`, `cancel:${run_id}`])
-  if (gone.length > 0) await notify(client, ...gone)
+function matching(filter: Omit<ThreadFilter, 'limit' | 'offset' | 'sort_by' | 'sort_order'>): unknown[] {
+  return [
+    filter.ids ?? null,
+    jsonb(filter.metadata ?? {}),
+    filter.values === undefined ? null : jsonb(filter.values),
+    filter.status ?? null,
+    jsonb(filter.allowed ?? {}),
+  ]
 }
 
 function searchSql({ sort_by, sort_order }: ThreadFilter): string {
   return `
     select ${COLUMNS}, count(*) over () as total from threads
-    where not temporary
-      and ($1::uuid[] is null or thread_id = any($1))
-      and metadata @> $2::jsonb
-      and ($3::jsonb is null or "values" @> $3::jsonb)
-      and ($4::text is null or status = $4)
+    where ${MATCHES}
     order by ${sort_by} ${sort_order}, thread_id ${sort_order}
-    limit $5 offset $6`
+    limit $6 offset $7`
 }
 
 function toThread({ total: _, ...row }: Row): Thread {

@@ -8,7 +8,7 @@ const INSERT = `
   insert into webhooks (thread_id, run_id, url, payload)
   select thread_id, run_id, $3, json_build_object(
       'run_id', run_id, 'thread_id', thread_id, 'assistant_id', assistant_id, 'status', status, 'metadata', metadata,
-      'kwargs', request, 'multitask_strategy', multitask_strategy, 'created_at', created_at, 'updated_at', updated_at,
+      'kwargs', $5::json, 'multitask_strategy', multitask_strategy, 'created_at', created_at, 'updated_at', updated_at,
       'run_started_at', started_at, 'run_ended_at', now(), 'error', error, 'values', $4::json)
   from runs where thread_id = $1 and run_id = $2`
 
@@ -52,7 +52,7 @@ export async function insertWebhook(
   const { webhook } = run.kwargs
   if (webhook === undefined) return
   const values = jsonbText(outcome.state?.values ?? 'null')
-  await client.query(INSERT, [run.thread_id, run.run_id, webhook, values])
+  await client.query(INSERT, [run.thread_id, run.run_id, webhook, values, JSON.stringify(run.kwargs)])
   await notify(client, topics.webhooks)
 }
 

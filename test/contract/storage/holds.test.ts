@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest'
+import { createEffects } from '../../../storage/effects.ts'
 import { newId } from '../../../runtime/ids.ts'
+import { doubtId } from '../../../runtime/call.ts'
+import type { HoldRequest } from '../../../runtime/hold.ts'
 import type { ClaimedRun } from '../../../runtime/run.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import {
@@ -51,6 +54,87 @@ onEachDatabase((database) => {
         { approval_id: ids[0], args_hash: state.holds[0]?.args_hash, type: 'approve' },
         { approval_id: ids[1], args_hash: state.holds[1]?.args_hash, type: 'reject', message: 'no' },
       ]),
+    })
+  })
+
+  test('a thread with a time to live outlives it while somebody is asked', async () => {
+    const { mine } = storage
+    const { threadId, ids } = await held([{ n: 1 }])
+    await mine.threads.setTtl(threadId, { strategy: 'delete', ttl_minutes: 1 })
+    const expired = async () =>
+      (await mine.threads.expired(new Date(Date.now() + 3_600_000))).map((thread) => thread.threadId)
+    expect(await expired()).not.toContain(threadId)
+    await mine.holds.decide(ids[0] ?? '', { type: 'reject' }, 'local', undefined)
+    await mine.queue.settle(await claimOf(mine, await createWorker(mine), threadId), endedWell())
+    expect(await expired()).toContain(threadId)
+  })
+
+  test('a word on a call in doubt that was taken back before it counted does not count', async () => {
+    const { mine } = storage
+    const { threadId, state, ids } = await held([{ n: 1 }])
+    const call = { threadId, messageId: state.messageId, callId: 'call-0' }
+    const hash = state.holds[0]?.args_hash ?? ''
+    const doubt = doubtId(call, hash, 'owner')
+    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+    const run = await claimOf(mine, await createWorker(mine), threadId)
+    const intent = { call, argsHash: hash, tool: 'send_email', effect: 'once', key: newId() } as const
+    expect(await createEffects(mine.db).ledger(run).intend(intent)).toEqual({ state: 'begin' })
+    const asked = { ...state.holds[0], kind: 'in_doubt', owner: 'owner', approval_id: doubt } as HoldRequest
+    const interruptId = newId().replaceAll('-', '')
+    await mine.queue.settle(run, {
+      ...endedWell({
+        holds: [{ ...asked, interrupt_id: interruptId }],
+        interrupts: { task: [{ id: interruptId, value: null }] },
+        paused: true,
+      }),
+    })
+    const effect = async () =>
+      (await createEffects(mine.db).list(threadId, { limit: 9, offset: 0 }))[0]?.status
+
+    const { resumed_run_id } = await mine.holds.decide(doubt, { type: 'approve' }, 'local', undefined)
+    expect(await effect()).toBe('retry')
+    await mine.runs.cancel(threadId, resumed_run_id ?? '', 'interrupt')
+    expect(await mine.holds.get(doubt)).toMatchObject({ status: 'pending' })
+    expect(await effect()).toBe('intended')
+    await mine.holds.decide(doubt, { type: 'reject' }, 'local', undefined)
+    expect(await effect()).toBe('skipped')
+  })
+
+  test('a run that fails leaves the questions that the state still asks, and no other', async () => {
+    const { mine } = storage
+    const { threadId, state } = await held([{ n: 1 }])
+    const command = { request: { command: { goto: 'x' } } }
+    const error = { error: 'Error', message: 'No.' }
+    for (const waiting of [[state.interruptId], []]) {
+      await createRun(mine, threadId, command)
+      const run = await claimOf(mine, await createWorker(mine), threadId)
+      const left = endedWell({ complete: false, waiting })
+      await mine.queue.settle(run, { ...left, status: 'error', error })
+      expect(Object.keys((await mine.threads.get(threadId))?.interrupts ?? {})).toHaveLength(waiting.length)
+    }
+  })
+
+  test('the run that waits for a decision is not deleted before it', async () => {
+    const { mine } = storage
+    const { threadId, run, ids } = await held([{ n: 1 }])
+    await expect(mine.runs.delete(threadId, run.run_id)).rejects.toMatchObject({ code: 'thread_held' })
+    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+    await mine.queue.settle(await claimOf(mine, await createWorker(mine), threadId), endedWell())
+    expect(await mine.runs.delete(threadId, run.run_id)).toBe(true)
+  })
+
+  test("a deleted thread's decisions release nothing, and its id is nobody else's", async () => {
+    const { mine } = storage
+    const { threadId, state, ids } = await held([{ n: 1 }])
+    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+    await mine.queue.settle(await claimOf(mine, await createWorker(mine), threadId), endedWell())
+    await mine.threads.delete(threadId)
+    const call = { threadId, messageId: state.messageId, callId: 'call-0' }
+    expect(await mine.holds.released(call)).toBeUndefined()
+    const again = { thread_id: threadId, metadata: {}, ttl: undefined, ifExists: 'raise' } as const
+    await expect(mine.threads.create(again)).rejects.toMatchObject({ code: 'thread_exists' })
+    await expect(createRun(mine, threadId, {}, { createThread: true })).rejects.toMatchObject({
+      code: 'thread_not_found',
     })
   })
 

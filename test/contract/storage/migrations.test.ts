@@ -4,11 +4,11 @@ import { migrate } from '../../../storage/migrate.ts'
 import { openStorage } from '../../../storage/open.ts'
 import { cloneDatabase } from '../../support/database.ts'
 import { onEachDatabase, type Place } from '../../support/each-database.ts'
-import { temporaryDirectory } from '../../support/server.ts'
+import { temporaryDirectory, TEST_SECRET } from '../../support/server.ts'
 import { openDatabase } from '../../support/storage.ts'
 
-const open = ({ databaseUrl, dataDir }: Place) =>
-  openStorage({ databaseUrl, dataDir, poolSize: 2, connectTimeoutMs: 3_000 })
+const open = ({ databaseUrl, ...place }: Place) =>
+  openStorage({ databaseUrl, ...place, poolSize: 2, connectTimeoutMs: 3_000 })
 
 onEachDatabase((database) => {
   test('a second migration changes nothing', async () => {
@@ -54,7 +54,7 @@ describe.skipIf(inject('services').postgres === null)('on PostgreSQL', () => {
   test('three servers that start at once on a new database come out with one schema', async () => {
     const database = await cloneDatabase('template0', 'migrations')
     try {
-      const place = { databaseUrl: database.url, dataDir: '' }
+      const place = { databaseUrl: database.url, secret: TEST_SECRET, dataDir: '' }
       const storages = await Promise.all([open(place), open(place), open(place)])
       await Promise.all(storages.map((storage) => storage.close()))
       const db = await openDatabase(place)

@@ -11,6 +11,7 @@ import {
   endedWell,
   expireWorker,
   pausedState,
+  threadState,
   useStorage,
 } from '../../support/storage.ts'
 
@@ -62,9 +63,24 @@ onEachDatabase((database) => {
   test('the runs of a thread come in the order in which they were made, those that answer first', async () => {
     const { mine } = storage
     const threadId = await createThread(mine)
+    await createRun(mine, threadId)
+    const paused = pausedState(threadId, [{ n: 1 }])
+    await mine.queue.settle(await claimOf(mine, await createWorker(mine), threadId), endedWell(paused))
     const [first, second] = [await createRun(mine, threadId), await createRun(mine, threadId)]
     const answer = await createRun(mine, threadId, { request: { command: { goto: 'x' } } })
     expect(await order(threadId, 3)).toEqual([answer, first, second])
+  })
+
+  test('a command where nothing is paused is a run like others', async () => {
+    const { mine } = storage
+    const threadId = await createThread(mine)
+    const first = await createRun(mine, threadId)
+    const command = { request: { command: { goto: 'x' } } }
+    await expect(
+      createRun(mine, threadId, { ...command, multitask_strategy: 'reject' }),
+    ).rejects.toMatchObject({ code: 'thread_busy' })
+    const second = await createRun(mine, threadId, command)
+    expect(await order(threadId, 2)).toEqual([first, second])
   })
 
   test('a thread with a long queue keeps no other thread waiting', async () => {
@@ -101,6 +117,30 @@ onEachDatabase((database) => {
     await mine.queue.settle(answer, endedWell())
     expect((await claimOf(mine, worker, threadId)).run_id).toBe(queued)
   })
+
+  test.for(['interrupt', 'rollback'] as const)(
+    'a thread at a breakpoint stands there again when the next run is dropped (%s)',
+    async (action) => {
+      const { mine } = storage
+      const worker = await createWorker(mine)
+      const threadId = await createThread(mine)
+      await createRun(mine, threadId)
+      const atBreakpoint = threadState({ paused: true })
+      await mine.queue.settle(await claimOf(mine, worker, threadId), endedWell(atBreakpoint))
+      const stands = { status: 'interrupted', interrupts: {} }
+      expect(await mine.threads.get(threadId)).toMatchObject(stands)
+
+      const queued = await createRun(mine, threadId)
+      expect(await mine.threads.get(threadId)).toMatchObject({ status: 'busy' })
+      await mine.runs.cancel(threadId, queued, action)
+      expect(await mine.threads.get(threadId)).toMatchObject(stands)
+
+      await createRun(mine, threadId)
+      const begun = await claimOf(mine, worker, threadId)
+      await mine.queue.settle(begun, { status: 'rolled_back' })
+      expect(await mine.threads.get(threadId)).toMatchObject(stands)
+    },
+  )
 
   test('a delayed run waits for its time and lets later ones pass', async () => {
     const { mine } = storage
@@ -165,9 +205,9 @@ onEachDatabase((database) => {
     const asleep = await createWorker(mine)
     await expireWorker(mine, asleep)
     await createRun(mine, threadId)
-    expect(await mine.queue.claim(asleep, 10, [])).toEqual([])
+    expect(await mine.queue.claim(asleep, 10, { held: [] })).toEqual([])
     await mine.queue.heartbeat(asleep, 60_000)
-    expect(await mine.queue.claim(asleep, 10, [])).toHaveLength(1)
+    expect(await mine.queue.claim(asleep, 10, { held: [] })).toHaveLength(1)
   })
 
   test('a run that its worker does not know of comes back to it, and is no stall', async () => {
@@ -175,9 +215,9 @@ onEachDatabase((database) => {
     const worker = await createWorker(mine)
     await createRun(mine, await createThread(mine))
     // The answer to this claim was lost on its way.
-    const [lost] = await mine.queue.claim(worker, 10, [])
-    expect(await mine.queue.claim(worker, 10, [lost?.run_id ?? ''])).toEqual([])
-    expect(await mine.queue.claim(worker, 10, [])).toMatchObject([
+    const [lost] = await mine.queue.claim(worker, 10, { held: [] })
+    expect(await mine.queue.claim(worker, 10, { held: [lost?.run_id ?? ''] })).toEqual([])
+    expect(await mine.queue.claim(worker, 10, { held: [] })).toMatchObject([
       { run_id: lost?.run_id, attempt: 2, lease_token: '2', stalls: 0 },
     ])
     if (lost) expect(await mine.queue.settle(lost, endedWell())).toBe(false)

@@ -1,0 +1,260 @@
+import { RuntimeError } from '../runtime/errors.ts'
+import { answerOf, type Hold } from '../runtime/hold.ts'
+import { toJson } from '../runtime/json.ts'
+import { type InterruptAnswer, type Runs, topics } from '../runtime/ports.ts'
+import type { NewRun, Run, RunRequest } from '../runtime/run.ts'
+import { isThreadConfig, type Thread, type ThreadTtl } from '../runtime/thread.ts'
+import { cancelHolds } from './cancel-holds.ts'
+import { hasSqlState, jsonb, prepared, type Queryable, type Transaction } from './database.ts'
+import { recordDecision, reopenHolds } from './decide-hold.ts'
+import { holdsOfInterrupts } from './hold-row.ts'
+import { person } from './record-of-holds.ts'
+import { UNUSED } from './remove-thread.ts'
+import { RUN_COLUMNS, type RunRow, toRun } from './run-row.ts'
+import { notify } from './signals.ts'
+import { queuedSql } from './thread-status.ts'
+
+const CREATE_THREAD =
+  prepared(`insert into threads (thread_id, metadata, temporary, ttl_minutes, ttl_strategy)
+  select $1::uuid, $2::jsonb, $3, $4, $5 where ${UNUSED}
+  on conflict (thread_id) do nothing`)
+
+/** `$2`: what the metadata must contain of a thread that the caller may use. */
+const LOCK_THREAD = prepared(
+  'select status, interrupts, config, metadata @> $2::jsonb as allowed from threads where thread_id = $1 for update',
+)
+
+const ACTIVE = `
+  select run_id, status, request from runs
+  where thread_id = $1 and status in ('pending', 'running')`
+
+const PENDING_HOLDS = `select approval_id from holds where thread_id = $1 and status = 'pending'`
+
+const STOP_RUNNING = `
+  update runs set cancel_action = $2, updated_at = now()
+  where thread_id = $1 and status = 'running'
+  returning run_id`
+
+const ROLL_BACK_BEGUN = `
+  update runs set cancel_action = 'rollback', updated_at = now()
+  where thread_id = $1 and status = 'pending' and attempt > 0`
+
+const INTERRUPT_PENDING = `
+  update runs set status = 'interrupted', updated_at = now()
+  where thread_id = $1 and status = 'pending'
+  returning run_id`
+
+/** One that was handed over has checkpoints: a worker has to roll it back. */
+const DELETE_PENDING = `delete from runs where thread_id = $1 and status = 'pending' and attempt = 0 returning run_id`
+
+const INSERT = prepared(`
+  with busy as (${queuedSql('$9', '$10')}), inserted as (
+    insert into runs (thread_id, run_id, assistant_id, ahead, available_at, request, metadata, multitask_strategy)
+    values ($1, $2, $3, $4, now() + make_interval(secs => $5), $6::json, $7::jsonb, $8)
+    returning ${RUN_COLUMNS}
+  )
+  select * from inserted`)
+
+const PLACE = `
+  select not exists (
+    select 1 from checkpoints later
+    where later.thread_id = $1::text and later.checkpoint_ns = $2 and later.position > c.position
+  ) as is_head
+  from checkpoints c where thread_id = $1::text and checkpoint_ns = $2 and checkpoint_id = $3`
+
+const RESUMED = 'update holds set resumed_run_id = $2 where thread_id = $1 and interrupt_id = any($3)'
+
+async function createFor(
+  client: Queryable,
+  run: NewRun,
+  temporary: boolean,
+  ttl: ThreadTtl | undefined,
+): Promise<void> {
+  const kept = temporary ? undefined : ttl
+  await client.query(CREATE_THREAD, [
+    run.thread_id,
+    jsonb(run.metadata),
+    temporary,
+    kept?.ttl_minutes ?? null,
+    kept?.strategy ?? null,
+  ])
+}
+
+type LockedThread = Pick<Thread, 'status' | 'interrupts' | 'config'> & { allowed: boolean }
+
+/** In a transaction of the caller's. */
+export async function insertRun(
+  client: Transaction,
+  run: NewRun,
+  { createThread, allowed, by, answers, ttl }: Parameters<Runs['create']>[1] & { ttl: ThreadTtl | undefined },
+): Promise<Run> {
+  const { thread_id: threadId } = run
+  if (createThread !== false) await createFor(client, run, createThread === 'temporary', ttl)
+  const { rows: threads } = await client.query<LockedThread>(LOCK_THREAD, [threadId, jsonb(allowed)])
+  const [thread] = threads
+  if (thread?.allowed !== true)
+    throw new RuntimeError('thread_not_found', `Thread ${threadId} does not exist.`)
+
+  await checkPlace(client, run)
+  const resumed = await resumeMap(client, run, thread, answers, by)
+  // A `goto` or `update` acts on the pause itself, so it waits behind no hold and takes the open ones away. Where nothing
+  // is paused it is a run like others.
+  const paused = Object.keys(thread.interrupts).length > 0
+  const ahead = resumed !== undefined || (run.request.command !== null && paused)
+  if (resumed === undefined && ahead)
+    await cancelHolds(client, threadId, { who: person(by), cause: 'command' })
+  if (!ahead) await makeRoom(client, run, by)
+
+  const configurable = { ...thread.config.configurable, ...run.request.config.configurable }
+  const request: RunRequest = {
+    ...run.request,
+    config: { ...run.request.config, configurable },
+    ...(resumed === undefined ? {} : { command: { ...run.request.command, resume: resumed } }),
+  }
+  const { rows } = await insertRow(client, run, request, ahead)
+  const [row] = rows
+  if (row === undefined) throw new Error('The inserted run did not come back.')
+  if (resumed) await client.query(RESUMED, [threadId, run.run_id, Object.keys(resumed)])
+  return toRun(row)
+}
+
+/** A run from a checkpoint that is not there would begin with nothing, and an answer is to what its sender saw. */
+async function checkPlace(client: Queryable, { thread_id: threadId, request }: NewRun): Promise<void> {
+  const { checkpoint, command } = request
+  if (checkpoint === null) return
+  const { checkpoint_id: id, checkpoint_ns: ns = '' } = checkpoint
+  const { rows } = await client.query<{ is_head: boolean }>(PLACE, [threadId, ns, id])
+  const [place] = rows
+  if (place === undefined) {
+    throw new RuntimeError(
+      'checkpoint_not_found',
+      `Thread ${threadId} has no checkpoint ${id}. Its history lists those that there are.`,
+    )
+  }
+  if (command?.resume !== undefined && !place.is_head) {
+    throw new RuntimeError(
+      'hold_decided',
+      `The thread has gone on since checkpoint ${id}. Read its state, and answer what waits there now.`,
+    )
+  }
+}
+
+async function insertRow(client: Queryable, run: NewRun, request: RunRequest, ahead: boolean) {
+  try {
+    return await client.query<RunRow & Record<string, unknown>>(INSERT, [
+      run.thread_id,
+      run.run_id,
+      run.assistant_id,
+      ahead,
+      run.after_seconds,
+      JSON.stringify(request),
+      jsonb(run.metadata),
+      run.multitask_strategy,
+      // What the thread is told: of which graph it is, and how its runs are configured.
+      jsonb({
+        ...(run.metadata['graph_id'] === undefined ? {} : { graph_id: run.metadata['graph_id'] }),
+        assistant_id: run.assistant_id,
+      }),
+      jsonb({
+        configurable: Object.fromEntries(
+          Object.entries(request.config.configurable ?? {}).filter(([key]) => isThreadConfig(key)),
+        ),
+      }),
+    ])
+  } catch (error) {
+    if (!hasSqlState(error, '23505')) throw error
+    throw new RuntimeError('run_exists', `Run ${run.run_id} already exists.`, { cause: error })
+  }
+}
+
+/** Applies the double-texting rule for a run with new input. */
+async function makeRoom(client: Transaction, run: NewRun, by: string): Promise<void> {
+  const { thread_id: threadId, multitask_strategy: strategy } = run
+  if (strategy === 'enqueue') return
+  if (strategy === 'reject') {
+    const active = await client.query(ACTIVE, [threadId])
+    if (active.rows.length > 0) {
+      throw new RuntimeError(
+        'thread_busy',
+        `Thread ${threadId} has a run that has not ended. Wait for it, or choose another multitask_strategy.`,
+      )
+    }
+    const held = await client.query(PENDING_HOLDS, [threadId])
+    if (held.rows.length > 0) {
+      throw new RuntimeError(
+        'thread_held',
+        `Thread ${threadId} waits for an approval. Decide it at /approvals, or choose another multitask_strategy.`,
+      )
+    }
+    return
+  }
+  const running = await client.query<{ run_id: string }>(STOP_RUNNING, [threadId, strategy])
+  const pending = await client.query<{ run_id: string }>(
+    strategy === 'rollback' ? DELETE_PENDING : INTERRUPT_PENDING,
+    [threadId],
+  )
+  if (strategy === 'rollback') await client.query(ROLL_BACK_BEGUN, [threadId])
+  await reopenHolds(
+    client,
+    threadId,
+    pending.rows.map(({ run_id }) => run_id),
+    person(by),
+    'run_dropped',
+  )
+  await cancelHolds(client, threadId, { who: person(by), cause: 'new_input' })
+  const told = [
+    ...running.rows.map(({ run_id }) => topics.cancel(run_id)),
+    ...pending.rows.map(({ run_id }) => topics.run(run_id)),
+  ]
+  if (told.length > 0) await notify(client, ...told)
+}
+
+/**
+ * The validated resume map: holds' answers from their rows, other interrupts' as the client gave them. `undefined`
+ * where the run resumes nothing. Ids that no pause of the thread has are refused, and so is a second answer.
+ */
+async function resumeMap(
+  client: Transaction,
+  run: NewRun,
+  thread: LockedThread,
+  answers: InterruptAnswer[],
+  by: string,
+): Promise<NonNullable<RunRequest['command']>['resume']> {
+  const given = run.request.command?.resume
+  if (given === undefined) return undefined
+  const waiting = new Set(Object.values(thread.interrupts).flatMap((list) => list.map(({ id }) => id)))
+  const { rows: active } = await client.query<{ request: RunRequest }>(ACTIVE, [run.thread_id])
+  const answered = new Set(active.flatMap(({ request }) => Object.keys(request.command?.resume ?? {})))
+  for (const id of Object.keys(given)) {
+    if (answered.has(id)) throw new RuntimeError('hold_decided', `Interrupt ${id} already has an answer.`)
+    if (!waiting.has(id))
+      throw new RuntimeError(
+        'invalid_resume',
+        `Interrupt ${id} does not wait in this thread. Read the thread's interrupts.`,
+      )
+  }
+  for (const { decisions } of answers) {
+    for (const { approvalId, decision, edited } of decisions) {
+      await recordDecision(client, approvalId, decision, by, edited)
+    }
+  }
+  const holds = Map.groupBy(
+    await holdsOfInterrupts(client, run.thread_id, Object.keys(given)),
+    (hold) => hold.interrupt_id,
+  )
+  return Object.fromEntries(
+    Object.entries(given).map(([id, value]) => [id, holdAnswer(holds.get(id)) ?? value]),
+  )
+}
+
+function holdAnswer(holds: Hold[] | undefined) {
+  if (holds === undefined || holds.length === 0) return undefined
+  const open = holds.filter(({ status }) => status === 'pending')
+  if (open.length > 0) {
+    throw new RuntimeError(
+      'invalid_resume',
+      `The answer leaves ${open.length} of ${holds.length} calls undecided (${open.map(({ approval_id }) => approval_id).join(', ')}). Decide each, here or at /approvals.`,
+    )
+  }
+  return toJson(answerOf(holds))
+}

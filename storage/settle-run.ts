@@ -1,0 +1,201 @@
+import { failpoint } from '../runtime/failpoint.ts'
+import { LeaseLost } from '../runtime/lease.ts'
+import { type Outcome, type ThreadState, topics } from '../runtime/ports.ts'
+import type { ClaimedRun } from '../runtime/run.ts'
+import type { Thread } from '../runtime/thread.ts'
+import { cancelHolds } from './cancel-holds.ts'
+import { type Database, jsonbText, prepared, type Queryable, type Transaction } from './database.ts'
+import { reopenHolds } from './decide-hold.ts'
+import { agent, HELD, type Held, modelsIn, recordRequested } from './record-of-holds.ts'
+import { endedSql, withoutRunSql } from './thread-status.ts'
+import { insertWebhook } from './webhooks.ts'
+
+/** How long an approval is open. */
+const HOLD_OPEN = '4 hours'
+
+const LOCK_THREAD = prepared('select interrupts from threads where thread_id = $1 for update')
+
+const SETTLE = prepared(`
+  with settled as (
+    update runs
+    set status = $4, error = $5::jsonb, worker_id = null, updated_at = now()
+    where thread_id = $1 and run_id = $2 and lease_token = $3 and status = 'running'
+    returning 1
+  ), told as (
+    insert into events (thread_id, run_id, seq, event, data)
+    select $1, $2, $6 + ordinality - 1, event, data
+    from unnest($7::text[], $8::text[]) with ordinality as batch (event, data, ordinality)
+    where exists (select 1 from settled)
+  )
+  select 1 from settled`)
+
+// A call that was held before and is held again (a fork, a replay) asks again. The arguments travel as text of their
+// own: json_to_recordset reads every string, and stops at the NUL that a json column would keep.
+const INSERT_HOLDS = `
+  insert into holds (thread_id, approval_id, run_id, assistant_id, interrupt_id, kind, message_id, call_id, tool,
+    args, args_hash, risk, reason, expires_at)
+  select $1, h.approval_id, $2, $3, h.interrupt_id, h.kind, h.message_id, h.call_id, h.tool, h.args::json, h.args_hash,
+    h.risk, h.reason, now() + interval '${HOLD_OPEN}'
+  from unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
+      $12::text[], $13::text[])
+    as h (approval_id, interrupt_id, kind, message_id, call_id, tool, args, args_hash, risk, reason)
+  on conflict (thread_id, approval_id) do update
+  set status = 'pending', interrupt_id = excluded.interrupt_id, run_id = excluded.run_id, released_hash = null,
+    resumed_run_id = null, decided_at = null, expires_at = excluded.expires_at
+  where holds.interrupt_id <> excluded.interrupt_id or holds.status = 'cancelled'
+  returning ${HELD}`
+
+const ROLL_BACK = `
+  with gone as (
+    delete from runs
+    where thread_id = $1 and run_id = $2 and lease_token = $3 and status = 'running'
+    returning run_id
+  ), events_gone as (
+    delete from events where thread_id = $1 and run_id in (select run_id from gone)
+  ), checkpoints_gone as (
+    delete from checkpoints
+    where thread_id = $1::text and metadata ->> 'run_id' in (select run_id::text from gone)
+    returning thread_id, checkpoint_ns, checkpoint_id
+  ), writes_gone as (
+    delete from checkpoint_writes w using checkpoints_gone c
+    where w.thread_id = c.thread_id and w.checkpoint_ns = c.checkpoint_ns and w.checkpoint_id = c.checkpoint_id
+  ), answers_gone as (
+    delete from checkpoint_writes where thread_id = $1::text and run_id in (select run_id from gone)
+  )
+  select 1 from gone`
+
+const ENDED = prepared(endedSql)
+
+const WITHOUT_RUN = prepared(withoutRunSql)
+
+/** Ends a run under its lease, with all that its end brings. False where the lease is another's by now. */
+export async function settleRun(db: Database, run: ClaimedRun, outcome: Outcome): Promise<boolean> {
+  try {
+    await db.transaction(async (client) => {
+      if (outcome.status === 'rolled_back') await rollBack(client, run)
+      else await settle(client, run, outcome)
+      await failpoint('run.settle:before')
+    })
+    return true
+  } catch (error) {
+    if (error instanceof LeaseLost) return false
+    throw error
+  }
+}
+
+/** Throws `LeaseLost`, which undoes what was sent along. */
+async function settle(
+  client: Transaction,
+  run: ClaimedRun,
+  outcome: Exclude<Outcome, { status: 'rolled_back' }>,
+): Promise<void> {
+  const error = 'error' in outcome ? jsonbText(JSON.stringify(outcome.error)) : null
+  const { state } = outcome
+  const locked = lockThread(client, run)
+  // All that does not depend on the thread as it was is sent at once.
+  const interrupts = state?.complete === true ? state.interrupts : interruptsOf(run, state, await locked)
+  const [, { rows }] = await Promise.all([
+    locked,
+    client.query(SETTLE, [
+      run.thread_id,
+      run.run_id,
+      run.lease_token,
+      outcome.status,
+      error,
+      outcome.events.from,
+      outcome.events.list.map(({ event }) => event),
+      outcome.events.list.map(({ data }) => data),
+    ]),
+    ...(state ? writeHolds(client, run, state, interrupts) : []),
+    client.query(ENDED, [
+      run.thread_id,
+      error,
+      state ? jsonbText(state.values) : null,
+      state ? jsonbText(JSON.stringify(interrupts)) : null,
+      state ? pausedAt(state, interrupts) : null,
+      [...(state?.holds ?? []).map(({ approval_id }) => topics.hold(approval_id)), ...endOf(run)],
+    ]),
+    insertWebhook(client, run, outcome),
+  ])
+  if (rows.length === 0) throw new LeaseLost(run.run_id)
+}
+
+/** Returns the interrupts that waited. */
+async function lockThread(client: Queryable, run: ClaimedRun): Promise<Thread['interrupts']> {
+  const { rows } = await client.query<Pick<Thread, 'interrupts'>>(LOCK_THREAD, [run.thread_id])
+  return rows[0]?.interrupts ?? {}
+}
+
+/** Whom the end of a run concerns. */
+function endOf(run: ClaimedRun): string[] {
+  return [topics.run(run.run_id), topics.thread(run.thread_id), topics.queue]
+}
+
+function interruptsOf(
+  run: ClaimedRun,
+  state: ThreadState | undefined,
+  before: Thread['interrupts'],
+): Thread['interrupts'] {
+  return state === undefined ? before : { ...stillWaiting(run, state, before), ...state.interrupts }
+}
+
+/** A run that broke off stands where it is asked something; before a step it stands of its own accord. */
+function pausedAt(state: ThreadState, interrupts: Thread['interrupts']): boolean {
+  return state.complete ? state.paused : Object.keys(interrupts).length > 0
+}
+
+function writeHolds(
+  client: Transaction,
+  run: ClaimedRun,
+  state: ThreadState,
+  interrupts: Thread['interrupts'],
+): Promise<unknown>[] {
+  const stale = cancelHolds(client, run.thread_id, {
+    waiting: Object.values(interrupts).flatMap((list) => list.map(({ id }) => id)),
+    who: agent(run.assistant_id),
+    cause: 'run_ended',
+  })
+  if (state.holds.length === 0) return [stale]
+  const { holds } = state
+  const inserted = client.query<Held & Record<string, unknown>>(INSERT_HOLDS, [
+    run.thread_id,
+    run.run_id,
+    run.assistant_id,
+    holds.map(({ approval_id }) => approval_id),
+    holds.map(({ interrupt_id }) => interrupt_id),
+    holds.map(({ kind }) => kind),
+    holds.map(({ message_id }) => message_id),
+    holds.map(({ call_id }) => call_id),
+    holds.map(({ tool }) => tool),
+    holds.map(({ args }) => JSON.stringify(args)),
+    holds.map(({ args_hash }) => args_hash),
+    holds.map(({ risk }) => risk),
+    holds.map(({ reason }) => reason),
+  ])
+  return [stale, inserted.then(({ rows }) => recordRequested(client, rows, modelsIn(state.values)))]
+}
+
+/** What a run that broke off leaves waiting: for a resume all that it did not answer; else what the state still asks. */
+function stillWaiting(
+  run: ClaimedRun,
+  { waiting }: ThreadState,
+  before: Thread['interrupts'],
+): Thread['interrupts'] {
+  const answered = run.kwargs.command?.resume
+  const left = Object.entries(before).map(
+    ([task, list]) =>
+      [
+        task,
+        list.filter(({ id }) => (answered === undefined ? waiting.includes(id) : !(id in answered))),
+      ] as const,
+  )
+  return Object.fromEntries(left.filter(([, list]) => list.length > 0))
+}
+
+async function rollBack(client: Transaction, run: ClaimedRun): Promise<void> {
+  await lockThread(client, run)
+  const { rows } = await client.query(ROLL_BACK, [run.thread_id, run.run_id, run.lease_token])
+  if (rows.length === 0) throw new LeaseLost(run.run_id)
+  await reopenHolds(client, run.thread_id, [run.run_id], agent(run.assistant_id), 'run_rolled_back')
+  await client.query(WITHOUT_RUN, [run.thread_id, endOf(run)])
+}
