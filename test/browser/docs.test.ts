@@ -83,7 +83,11 @@ describe.skipIf(chromiumPath === null)('the reference page', () => {
     await page.getByLabel('Search').fill('DELETE thread')
     await expect
       .poll(() => listed.count())
-      .toBe(operationsOf(api).filter(({ method }) => method === 'delete').length)
+      .toBe(
+        operationsOf(api).filter(
+          ({ method, path, summary }) => method === 'delete' && /thread/i.test(`${path} ${summary}`),
+        ).length,
+      )
     await page.getByLabel('Search').fill('decisions')
     await expect.poll(() => listed.count()).toBe(1)
     await page.getByLabel('Search').fill('nothing of this kind')
@@ -106,12 +110,14 @@ describe.skipIf(chromiumPath === null)('the reference page', () => {
       { afterwards: null },
     )
     const { checkpoint } = await server.client.threads.getState(held.thread_id)
+    const cron = await server.client.crons.create('react', { schedule: '0 0 1 1 *' })
     const variables = {
       THREAD_ID: held.thread_id,
       RUN_ID: held.run_id,
       APPROVAL_ID: held.approval_id,
       CHECKPOINT_ID: checkpoint.checkpoint_id ?? '',
       NAMESPACE: 'tools',
+      CRON_ID: cron.cron_id,
     }
     model.play(Array.from({ length: 8 }, () => ({ content: 'Done.' })))
     const rank = ({ id }: { id: string }) => ORDER.findIndex((pattern) => pattern.test(id))

@@ -1,5 +1,4 @@
-import { createServer, request as httpRequest } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { request as httpRequest } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -16,6 +15,7 @@ import {
   startAndStop,
   TASK,
 } from './held-call.ts'
+import { type Site, startSite } from './site.ts'
 
 /** A page cannot choose its `Host`, but its owner can let a name point here. */
 const REBOUND = 'rebound.example'
@@ -26,6 +26,7 @@ const QUIET_MS = 1_500
 const WITHIN = { timeout: 15_000 }
 
 const MAIL = { to: 'ops@example.com', subject: 'Not by strangers', body: 'Text.' }
+const PAGE = '<!doctype html><title>A page of somebody else</title><body></body>'
 const INPUT = { messages: [{ role: 'user', content: 'Hello' }] }
 
 interface Sent {
@@ -121,7 +122,7 @@ describe.skipIf(chromiumPath === null)('pages of other origins', () => {
   let listed: Site
 
   beforeAll(async () => {
-    ;[foreign, listed] = await Promise.all([startSite(), startSite()])
+    ;[foreign, listed] = await Promise.all([startSite(PAGE), startSite(PAGE)])
     model = await startScriptedModel([])
     server = await startTestServer({ modelUrl: model.url, env: { HOLDPOINT_CORS_ORIGINS: listed.url } })
     browser = await openBrowser(`--host-resolver-rules=MAP ${REBOUND} 127.0.0.1`)
@@ -438,27 +439,4 @@ function insertInPage(tag: 'img' | 'script' | 'iframe', url: string) {
       done(read ?? '')
     }, 500)
   })
-}
-
-interface Site {
-  url: string
-  close(): Promise<void>
-}
-
-/** Another origin: the same host, another port, no policy that would hold back its scripts. */
-async function startSite(): Promise<Site> {
-  const server = createServer((_, answer) => {
-    answer
-      .setHeader('Content-Type', 'text/html')
-      .end('<!doctype html><title>A page of somebody else</title><body></body>')
-  })
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    close: () =>
-      new Promise((done) => {
-        server.close(() => done())
-        server.closeAllConnections()
-      }),
-  }
 }

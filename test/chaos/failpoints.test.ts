@@ -223,6 +223,37 @@ describe.skipIf(inject('services').postgres === null)('a server that dies at', (
     expect((await stage.runs(started.threadId)).map(({ attempt: tries }) => tries)).toEqual([1, 2])
   })
 
+  test('record.append:after has begun no effect and recorded none', async () => {
+    const started = await die('record.append:after', [[ONCE]])
+    expect(await stage.effects(started.threadId)).toEqual([])
+    expect(await stage.record(started.threadId)).toEqual([])
+    await rescue(started)
+    expect(await stage.record(started.threadId)).toEqual(['effect.begun', 'effect.ended'])
+  })
+
+  test('record.append:after has decided nothing and recorded no decision', async () => {
+    const { started, approvalId, doomed } = await held('record.append:after')
+    await expect(stage.decide(doomed, approvalId, { type: 'approve' })).rejects.toThrow('fetch failed')
+    expect(await stage.holds(started.threadId)).toMatchObject([{ status: 'pending', n: 0 }])
+    expect(await stage.record(started.threadId)).toEqual(['hold.requested'])
+    rescuer.signal('SIGCONT')
+    expect((await stage.decide(rescuer, approvalId, { type: 'approve' })).status).toBe(200)
+    await rescue(started, { attempts: 1 })
+    expect(await stage.record(started.threadId)).toEqual([
+      'hold.requested',
+      'hold.decided',
+      'effect.begun',
+      'effect.ended',
+    ])
+  })
+
+  test('anywhere has left the record whole: no gap, each effect begun and ended, each decision once', async () => {
+    const { entries, faults } = await stage.verify()
+    expect(faults).toEqual([])
+    expect(entries).toBeGreaterThan(covered.size)
+    expect(await stage.unrecorded()).toEqual([])
+  })
+
   test('any failpoint that there is', () => {
     expect([...covered].sort()).toEqual([...FAILPOINTS].sort())
   })

@@ -11,8 +11,9 @@ import { endProcess, type ServerProcess, startServerProcess } from '../../chaos/
 import { newId } from '../../runtime/ids.ts'
 import type { Hold } from '../../runtime/hold.ts'
 import type { ChatServer } from '../../models/chat-protocol.ts'
+import { verifyRecord } from '../../storage/verify-record.ts'
 import { useDatabase } from '../support/database.ts'
-import { migrateDatabase } from '../support/server.ts'
+import { migrateDatabase, TEST_SECRET } from '../support/server.ts'
 import { httpOn } from '../support/stage.ts'
 
 /** Every test waits for it to end; much shorter, and a live worker on a busy machine loses it. */
@@ -76,7 +77,7 @@ export function useServers() {
           HOLDPOINT_CHAOS_DIR: directory,
           HOLDPOINT_DATA_DIR: join(directory, 'data'),
           HOLDPOINT_LEASE_MS: String(LEASE_MS),
-          HOLDPOINT_SECRET: 'a secret of thirty-two characters',
+          HOLDPOINT_SECRET: TEST_SECRET,
           OPENAI_API_KEY: 'chaos',
           OPENAI_BASE_URL: model?.url ?? '',
           ...(failpoints === '' ? {} : { HOLDPOINT_TEST_MODE: '1', HOLDPOINT_FAILPOINTS: failpoints }),
@@ -141,6 +142,40 @@ export function useServers() {
       rows<Hold & { n: number }>(
         'select *, json_array_length(decisions) as n from holds where thread_id = $1 order by created_at, approval_id',
         threadId,
+      ),
+    /** The kinds of the thread's entries, in their order. */
+    async record(threadId: string) {
+      const found = await rows<{ kind: string }>(
+        `select entry ->> 'kind' as kind from audit_entries where chain = 'thread:' || $1 order by seq`,
+        threadId,
+      )
+      return found.map(({ kind }) => kind)
+    },
+    verify: () =>
+      verifyRecord(
+        {
+          databaseUrl: database.url,
+          dataDir: '',
+          secret: TEST_SECRET,
+          poolSize: 1,
+          connectTimeoutMs: 3_000,
+        },
+        [],
+      ),
+    /** Effects and holds whose entries are not as many as what happened to them. */
+    unrecorded: () =>
+      rows<{ what: string }>(
+        `select 'effect ' || key as what from effects
+         where (select count(*) from audit_entries where entry ->> 'kind' = 'effect.begun' and entry -> 'data' ->> 'key' = key::text) = 0
+           or (select count(*) from audit_entries where entry ->> 'kind' = 'effect.ended' and entry -> 'data' ->> 'key' = key::text)
+             <> (case when status in ('done', 'failed') and not exists (
+               select 1 from audit_entries where entry ->> 'kind' = 'effect.settled' and entry -> 'data' ->> 'status' = 'done' and entry -> 'data' ->> 'key' = key::text
+             ) then 1 else 0 end)
+         union all
+         select 'hold ' || approval_id from holds
+         where json_array_length(decisions) <> (
+           select count(*) from audit_entries where entry ->> 'kind' = 'hold.decided' and entry ->> 'approval_id' = approval_id::text
+         )`,
       ),
     decide: (server: ServerProcess, approvalId: string, decision: object) =>
       request(server.url, 'POST', `/approvals/${approvalId}/decisions`, decision),

@@ -1,30 +1,14 @@
-import { afterEach, expect, test, vi } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { Hold } from '../../runtime/hold.ts'
 import { newId } from '../../runtime/ids.ts'
 import { onEachDatabase, onPostgres } from '../support/each-database.ts'
-import { type ScriptedStep, startScriptedModel } from '../support/scripted-model.ts'
-import { type ServerProcess, spawnServer, type TestServerOptions } from '../support/server.ts'
+import { useProcesses } from '../support/processes.ts'
 import { holdsOn, httpOn, mailsAbout, mailsIn, mailTo, moment, says, WAIT } from '../support/stage.ts'
 
 // Each starts processes, which wait for their turn on a machine that other tests share.
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
 
-const closers: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
-
-async function spawn(options: TestServerOptions & { dataDir: string }): Promise<ServerProcess> {
-  const server = await spawnServer(options)
-  closers.push(server.kill)
-  return server
-}
-
-async function scripted(...steps: ScriptedStep[]) {
-  const model = await startScriptedModel(steps)
-  closers.push(model.close)
-  return model
-}
+const { spawn, scripted } = useProcesses()
 
 onEachDatabase((database) => {
   test('a hold outlives its server: it is listed by the next one, approved there, and mails once', async () => {

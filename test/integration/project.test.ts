@@ -1,7 +1,7 @@
 import { cp, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { loadGraphs } from '../../server/graphs.ts'
+import { loadProject } from '../../server/project.ts'
 import { type ServerProcess, spawnServer, temporaryDirectory } from '../support/server.ts'
 
 const MODULES = new URL('../../node_modules', import.meta.url).pathname
@@ -116,12 +116,17 @@ test('a function makes the graph for the configuration of each run; plain JavaSc
 })
 
 test.each([
-  ['auth', { path: './auth.ts:auth' }, 'without its authentication'],
-  ['http', { app: './app.ts:app' }, 'its own routes'],
-])('what is not read yet is refused and not ignored: %s', async (key, value, told) => {
+  ['auth', { path: './auth.js:auth' }, /auth\.path .* does not load from \.\/auth\.js:auth: it is no Auth/],
+  ['auth', { path: './gone.js:auth' }, /auth\.path .* does not load from \.\/gone\.js:auth/],
+  ['http', { app: './auth.js:auth' }, /http\.app .* it is no Hono app/],
+  ['http', { mount_prefix: '/api' }, /Unrecognized key: "mount_prefix"/],
+  ['store', { index: { embed: 'openai:text-embedding-3-small', dims: 1536 } }, 'no vector search'],
+  ['store', { ttl: { default_ttl: -1 } }, 'is not a langgraph.json'],
+])('what cannot be carried out is told at the start: %s %j', async (key, value, told) => {
   const directory = await temporaryDirectory()
   directories.push(directory)
   const file = join(directory, 'langgraph.json')
+  await writeFile(join(directory, 'auth.js'), 'export const auth = {}')
   await writeFile(file, JSON.stringify({ graphs: {}, [key]: value }))
-  await expect(loadGraphs(file)).rejects.toThrow(told)
+  await expect(loadProject(file, { studioAuth: false })).rejects.toThrow(told)
 })

@@ -10,6 +10,8 @@ import { spawnServer, startTestServer, temporaryDirectory } from '../support/ser
 /** Five seconds on an idle machine. A process that shares its cores with other tests waits longer than it works. */
 const PATIENCE_MS = 20_000
 
+const SECRET = 'of thirty-two characters or more'
+
 let dataDir = ''
 beforeAll(async () => {
   dataDir = await embeddedDirectory()
@@ -28,7 +30,7 @@ describe('a server that cannot start says so in one line, and ends with 1', () =
   test('where the database cannot be reached', async () => {
     const port = await freePort()
     await expectExit(
-      { DATABASE_URL: `postgres://user:secret@127.0.0.1:${port}/app` },
+      { DATABASE_URL: `postgres://user:secret@127.0.0.1:${port}/app`, HOLDPOINT_SECRET: SECRET },
       new RegExp(
         `^Cannot reach the database at 127\\.0\\.0\\.1:${port}/app \\(.+\\)\\. Start it, or correct DATABASE_URL\\.$`,
       ),
@@ -40,7 +42,7 @@ describe('a server that cannot start says so in one line, and ends with 1', () =
     const port = await listen(createServer((socket) => sockets.push(socket)))
     closers.push(async () => sockets.forEach((socket) => socket.destroy()))
     await expectExit(
-      { DATABASE_URL: `postgres://user:secret@127.0.0.1:${port}/app` },
+      { DATABASE_URL: `postgres://user:secret@127.0.0.1:${port}/app`, HOLDPOINT_SECRET: SECRET },
       /^Cannot reach the database/,
     )
   })
@@ -86,7 +88,19 @@ describe('a setting that is refused', () => {
       { DATABASE_URL: 'mysql://x/y' },
       /DATABASE_URL: must begin with postgres:\/\//,
     ],
-    'a database address that is none': [{ DATABASE_URL: 'postgres://[' }, /DATABASE_URL/],
+    'a database address that is none': [
+      { DATABASE_URL: 'postgres://[', HOLDPOINT_SECRET: SECRET },
+      /DATABASE_URL/,
+    ],
+    'a database without a secret': [
+      { DATABASE_URL: 'postgres://127.0.0.1/x' },
+      /^DATABASE_URL needs HOLDPOINT_SECRET, .+: openssl rand -hex 32$/,
+    ],
+    'a short secret': [{ HOLDPOINT_SECRET: 'short' }, /HOLDPOINT_SECRET: must have 32 characters or more/],
+    "a secret that is not the database's": [
+      { HOLDPOINT_SECRET: SECRET },
+      /^HOLDPOINT_SECRET is not the one that this database was begun with\. Set that one/,
+    ],
     'an address that others can reach': [{ HOST: '0.0.0.0' }, /^HOST=0\.0\.0\.0 would let others reach/],
     'a mail server without a scheme': [
       { SMTP_URL: 'mail.example.com' },

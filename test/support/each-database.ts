@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, inject } from 'vitest'
 import { openStorage } from '../../storage/open.ts'
 import { migrationsHash, useDatabase } from './database.ts'
-import { migrateDatabase, temporaryDirectory } from './server.ts'
+import { migrateDatabase, temporaryDirectory, TEST_SECRET } from './server.ts'
 
 const TEMPLATE = 'holdpoint-test-template-'
 /** A template that nobody made for a day is of a schema that nobody has any more. */
@@ -18,6 +18,8 @@ const SETUP_MS = 120_000
 export interface Place {
   /** Unset: the embedded database in `dataDir`. */
   databaseUrl?: string
+  /** Unset: the one that the embedded database's directory has. */
+  secret?: string
   dataDir: string
 }
 
@@ -56,7 +58,7 @@ export function onPostgres(suite: (database: EachDatabase) => void): void {
     suite({
       embedded: false,
       get place() {
-        return { databaseUrl: database.url, dataDir: dataDir() }
+        return { databaseUrl: database.url, secret: TEST_SECRET, dataDir: dataDir() }
       },
     })
   })
@@ -96,7 +98,12 @@ function copied(from: string, to: string): boolean {
 /** Renamed when it is whole: another test file either finds all of it or makes its own. Old ones are of other schemas. */
 async function makeTemplate(template: string): Promise<void> {
   const dataDir = await temporaryDirectory()
-  const storage = await openStorage({ databaseUrl: undefined, dataDir, poolSize: 1, connectTimeoutMs: 1_000 })
+  const storage = await openStorage({
+    databaseUrl: undefined,
+    dataDir,
+    poolSize: 1,
+    connectTimeoutMs: 1_000,
+  })
   await storage.close()
   try {
     await rename(dataDir, template)

@@ -10,6 +10,9 @@ import { createLog } from '../../server/log.ts'
 import { startServer } from '../../server/main.ts'
 import { openStorage } from '../../storage/open.ts'
 
+/** Of every database of PostgreSQL's that tests make: the template is begun with it. */
+export const TEST_SECRET = 'of the tests, for the tests, by the tests'
+
 export interface TestServer {
   url: string
   dataDir: string
@@ -96,7 +99,13 @@ export function temporaryDirectory(): Promise<string> {
 
 /** Brings an empty PostgreSQL database to the newest schema: what `useDatabase` clones. */
 export async function migrateDatabase(databaseUrl: string): Promise<void> {
-  const storage = await openStorage({ databaseUrl, dataDir: '', poolSize: 2, connectTimeoutMs: 3_000 })
+  const storage = await openStorage({
+    databaseUrl,
+    dataDir: '',
+    secret: TEST_SECRET,
+    poolSize: 2,
+    connectTimeoutMs: 3_000,
+  })
   await storage.close()
 }
 
@@ -119,7 +128,7 @@ function environment(
   return {
     PORT: '0',
     HOLDPOINT_DATA_DIR: dataDir,
-    ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }),
+    ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl, HOLDPOINT_SECRET: TEST_SECRET }),
     ...(modelUrl === undefined ? {} : { OPENAI_API_KEY: 'test', OPENAI_BASE_URL: modelUrl }),
     ...env,
   }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach } from 'vitest'
+import { auditKeys } from '../../runtime/audit.ts'
 import { argsHash, approvalId } from '../../runtime/call.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { Json } from '../../runtime/json.ts'
@@ -7,20 +8,23 @@ import { createLiveHub } from '../../runtime/live-events.ts'
 import type { Outcome, ThreadState } from '../../runtime/ports.ts'
 import type { ClaimedRun, NewRun, RunRequest } from '../../runtime/run.ts'
 import { createAssistants } from '../../storage/assistants.ts'
-import { createCheckpoints } from '../../storage/checkpointer.ts'
-import type { Database } from '../../storage/database.ts'
+import { createCheckpoints } from '../../storage/checkpoints.ts'
+import { createCrons } from '../../storage/crons.ts'
+import type { Connection, Database, Queryable } from '../../storage/database.ts'
 import { createEventLog } from '../../storage/events.ts'
 import { createHolds } from '../../storage/holds.ts'
+import { ownSecret } from '../../storage/own-secret.ts'
 import { openPglite } from '../../storage/pglite.ts'
 import { openPostgres } from '../../storage/postgres.ts'
 import { createQueue } from '../../storage/queue.ts'
+import { withRecord } from '../../storage/record.ts'
 import { createRuns } from '../../storage/runs.ts'
 import { createSignals } from '../../storage/signals.ts'
 import { createThreads } from '../../storage/threads.ts'
 import type { EachDatabase, Place } from './each-database.ts'
 
 const EMPTY =
-  'truncate threads, runs, holds, events, workers, checkpoints, checkpoint_blobs, checkpoint_writes'
+  'truncate threads, runs, crons, holds, events, workers, checkpoints, checkpoint_blobs, checkpoint_writes'
 
 export interface StoragePorts extends Awaited<ReturnType<typeof portsOver>> {
   db: Database
@@ -64,10 +68,34 @@ export function useStorage(database: EachDatabase): {
   }
 }
 
-export function openDatabase({ databaseUrl, dataDir }: Place): Promise<Database> {
-  return databaseUrl === undefined
-    ? openPglite(dataDir)
-    : openPostgres(databaseUrl, { poolSize: 5, connectTimeoutMs: 3_000 })
+export async function openDatabase(place: Place): Promise<Database> {
+  const { databaseUrl, dataDir } = place
+  const connection =
+    databaseUrl === undefined
+      ? await openPglite(dataDir)
+      : await openPostgres(databaseUrl, { poolSize: 5, connectTimeoutMs: 3_000 })
+  return withRecord(connection, auditKeys(await secretAt(place)))
+}
+
+/** What the place's record is keyed with. */
+export async function secretAt({ secret, dataDir }: Place): Promise<string> {
+  return secret ?? (await ownSecret(dataDir))
+}
+
+/** The ports over a database that tells each statement. */
+export async function watchedPorts(db: Database, secret: string, tell: (sql: string) => void) {
+  const watched = <Query extends Queryable['query']>(query: Query) =>
+    ((text: string, values?: unknown[]) => {
+      tell(text)
+      return query(text, values)
+    }) as Query
+  const connection: Connection = {
+    ...db,
+    query: watched(db.query),
+    // The record is kept above, so that its statements are told, too.
+    transaction: (work) => db.transaction((client) => work({ query: watched(client.query) })),
+  }
+  return { db, ...(await portsOver(withRecord(connection, auditKeys(secret)))) }
 }
 
 async function portsOver(db: Database) {
@@ -77,6 +105,7 @@ async function portsOver(db: Database) {
     threads: createThreads(db),
     runs: createRuns(db),
     queue: createQueue(db),
+    crons: createCrons(db),
     events: createEventLog(db),
     holds: createHolds(db),
     checkpoints: createCheckpoints(db),
@@ -112,6 +141,7 @@ export async function createRun(
   { runs }: Pick<StoragePorts, 'runs'>,
   threadId: string,
   given: Partial<Omit<NewRun, 'request'>> & { request?: Partial<RunRequest> } = {},
+  { createThread: creates = false }: { createThread?: boolean } = {},
 ): Promise<string> {
   const { request, ...rest } = given
   const run = await runs.create(
@@ -125,7 +155,7 @@ export async function createRun(
       ...rest,
       request: { ...NOTHING_ASKED, ...request },
     },
-    { createThread: false, answers: [] },
+    { createThread: creates, allowed: {}, by: 'local', answers: [] },
   )
   return run.run_id
 }
@@ -162,7 +192,7 @@ export function endedWell(state: Partial<ThreadState> = {}): Extract<Outcome, { 
 }
 
 export function threadState(state: Partial<ThreadState> = {}): ThreadState {
-  return { complete: true, values: '{}', interrupts: {}, paused: false, holds: [], ...state }
+  return { complete: true, values: '{}', interrupts: {}, waiting: [], paused: false, holds: [], ...state }
 }
 
 /** A thread's state with one interrupt that asks for one approval for each of the argument objects. */

@@ -20,7 +20,8 @@ onEmbedded((database) => {
   let server: TestServer | undefined
   beforeAll(async () => {
     provider = await startRawProvider()
-    server = await startTestServer({ ...database.place, modelUrl: provider.url })
+    const env = { HOLDPOINT_MODELS: 'first,second' }
+    server = await startTestServer({ ...database.place, modelUrl: provider.url, env })
   })
   afterAll(async () => {
     await server?.close()
@@ -62,6 +63,34 @@ onEmbedded((database) => {
       expect(sent.flatMap(({ tool_call_id }) => tool_call_id ?? [])).toEqual(callIds)
     })
   }
+
+  test('an answer that breaks off and the one that another model gives instead are one message', async () => {
+    const { provider, client } = up()
+    async function* breaks(): AsyncGenerator<string> {
+      yield 'Half of'
+      await until
+      throw new Error('gone')
+    }
+    const { promise: until, resolve: go } = Promise.withResolvers<void>()
+    provider.play({ content: breaks() }, { content: 'The whole.' })
+    const { thread_id: threadId } = await client.threads.create()
+    const said: Message[] = []
+    const asked = { input: says('Speak.'), streamMode: 'messages-tuple' as const }
+    for await (const { event, data } of client.runs.stream(threadId, 'react', asked)) {
+      if (event === 'messages') said.push((data as unknown as [Message])[0])
+      if (said.some(({ content }) => content === 'Half of')) go()
+    }
+    const { messages } = (await client.threads.getState<{ messages: Message[] }>(threadId)).values
+    const last = messages.at(-1)
+    expect(said.map(({ content }) => content).filter((text) => text !== '')).toEqual([
+      'Half of',
+      'The whole.',
+    ])
+    expect(last?.content).toBe('The whole.')
+    expect(last?.id).toMatch(UUID7)
+    expect(new Set(said.map(({ id }) => id))).toEqual(new Set([last?.id]))
+    expect(provider.requests).toHaveLength(2)
+  })
 
   test('two held calls with one id of the provider are two approvals', async () => {
     const { provider, client, server } = up()

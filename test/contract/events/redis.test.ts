@@ -5,7 +5,7 @@ import type { Storage } from '../../../storage/open.ts'
 import { cloneDatabase, templateDatabase } from '../../support/database.ts'
 import { onEmbedded, onPostgres } from '../../support/each-database.ts'
 import { hasRedisServer, type RedisProcess, startRedis } from '../../support/redis.ts'
-import { migrateDatabase } from '../../support/server.ts'
+import { migrateDatabase, TEST_SECRET } from '../../support/server.ts'
 import { openAt, SILENT, twoProcesses } from './ways.ts'
 import { beginRun, readAll } from './written-run.ts'
 
@@ -137,7 +137,7 @@ describe.skipIf(!hasRedisServer())('with a Redis of its own', () => {
       const { writer, reader } = await both()
       const clone = await cloneDatabase(await templateDatabase(migrateDatabase), 'clone')
       try {
-        const place = { databaseUrl: clone.url, dataDir: '' }
+        const place = { databaseUrl: clone.url, secret: TEST_SECRET, dataDir: '' }
         const stranger = opened(await openAt(place, { url: redis.url, log: SILENT }))
         const strange = stranger.live.subscribe(RUN)
         expect(await arrives(writer, reader)).toBe(true)

@@ -64,6 +64,23 @@ onEachDatabase((database) => {
       expect(events.text).toContain('"action_requests"')
     })
 
+    test.each(['tasks', 'debug', 'updates', 'values'] as const)(
+      'is so shown in the mode %s',
+      async (mode) => {
+        const asking: string[] = []
+        const run = stage.client.runs.stream(await stage.thread(), 'middleware', {
+          input: says('Pay.'),
+          streamMode: mode,
+        })
+        for await (const { data } of run) {
+          const text = JSON.stringify(data)
+          if (text.includes('"actionRequests"')) asking.push(text)
+        }
+        expect(asking.length).toBeGreaterThan(0)
+        for (const text of asking) expect(text).toContain('"action_requests"')
+      },
+    )
+
     const said: Record<Word, RegExp> = {
       approve: /paid 10/,
       edit: /paid 3/,

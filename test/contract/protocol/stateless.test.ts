@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest'
 import { newId } from '../../../runtime/ids.ts'
 import { openStorage } from '../../../storage/open.ts'
-import { onEachDatabase, onPostgres } from '../../support/each-database.ts'
+import { onEachDatabase, onPostgres, type Place } from '../../support/each-database.ts'
 import { says, useStage, WAIT } from '../../support/stage.ts'
 
 interface Values {
@@ -132,8 +132,8 @@ describe('the thread of a stateless run', () => {
   })
 })
 
-function open({ databaseUrl, dataDir }: { databaseUrl?: string; dataDir: string }) {
-  return { databaseUrl, dataDir }
+function open({ databaseUrl, ...place }: Place) {
+  return { databaseUrl, ...place }
 }
 
 function eventsOf(text: string): string[] {

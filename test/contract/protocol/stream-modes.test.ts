@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { STREAM_MODES } from '../../../runtime/run.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
-import { says, useStage } from '../../support/stage.ts'
+import { moment, says, useStage } from '../../support/stage.ts'
 
 const PROJECT = new URL('../../support/modes/langgraph.json', import.meta.url).pathname
 
@@ -35,6 +35,7 @@ onEachDatabase((database) => {
     ['checkpoints', ['checkpoints', 'metadata']],
     ['debug', ['debug', 'metadata']],
     ['events', ['events', 'metadata']],
+    ['tools', ['metadata', 'tools']],
   ])('%s sends these events and no others', async (mode, expected) => {
     const chunks = await stream([mode])
     expect(namesOf(chunks)).toEqual(expected)
@@ -66,6 +67,38 @@ onEachDatabase((database) => {
       { event: 'on_tool_end', name: 'double', data: { output: { type: 'tool', content: '42' } } },
     ])
     expect(JSON.stringify(chunks)).not.toMatch(/__pregel_checkpointer|lease_token|postgres:/)
+  })
+
+  test('checkpoints in the stream are where the history has them, in subgraphs too', async () => {
+    interface Told {
+      checkpoint: { checkpoint_ns: string; checkpoint_map?: object }
+      parent_checkpoint: object | null
+      config: { configurable: object }
+      parent_config: { configurable: object } | null
+    }
+    const threadId = await stage.thread()
+    const run = stage.client.runs.stream(threadId, 'modes', {
+      input: says('Go.'),
+      streamMode: 'debug',
+      streamSubgraphs: true,
+      config: { configurable: { secret: 'for the graph alone' } },
+    })
+    const told: Told[] = []
+    for await (const { data } of run) {
+      const debug = data as { type?: string; payload: Told }
+      if (debug.type === 'checkpoint') told.push(debug.payload)
+    }
+    for (const { checkpoint, parent_checkpoint: parent, config, parent_config: parentConfig } of told) {
+      expect(config).toEqual({ configurable: checkpoint })
+      expect(parentConfig).toEqual(parent && { configurable: parent })
+      if (checkpoint.checkpoint_ns !== '') expect(Object.keys(checkpoint.checkpoint_map ?? {})).toContain('')
+    }
+    expect(told.filter(({ checkpoint }) => checkpoint.checkpoint_ns !== '').length).toBeGreaterThan(0)
+    const history = await stage.client.threads.getHistory(threadId, { limit: 100 })
+    const root = told.filter(({ checkpoint }) => checkpoint.checkpoint_ns === '')
+    expect(
+      root.map(({ checkpoint, parent_checkpoint: parent }) => [checkpoint, parent]).toReversed(),
+    ).toEqual(history.map(({ checkpoint, parent_checkpoint: parent }) => [checkpoint, parent]))
   })
 
   test('all modes at once give what each gives alone', async () => {
@@ -106,5 +139,34 @@ onEachDatabase((database) => {
     expect((await stage.http('GET', `${path}?stream_mode=nothing`)).status).toBe(422)
     const joined = await stage.http('GET', `${path}?stream_mode=["values"]`)
     expect([...joined.text.matchAll(/^event: (.*)$/gm)].map(([, name]) => name)).toContain('values')
+  })
+})
+
+onEachDatabase((database) => {
+  const stage = useStage(database)
+
+  test.each([
+    ['values', 'tool_result'],
+    ['updates', 'tool_result'],
+    ['messages', 'tool_result'],
+    ['messages-tuple', 'tool_result'],
+    ['tasks', 'tool_result'],
+    ['checkpoints', 'tool_result'],
+    ['debug', 'tool_result'],
+    ['custom', 'tool_done'],
+    ['events', 'tool_result'],
+    ['tools', 'on_tool_end'],
+  ])('%s tells what a step did while the next one is at work', async (streamMode, word) => {
+    const told = moment()
+    stage.play({ toolCalls: [{ name: 'list_files', args: {} }] }, async () => {
+      await told.reached
+      return { content: 'Nothing is there.' }
+    })
+    const run = stage.client.runs.stream(await stage.thread(), 'react', {
+      input: says('What is there?'),
+      streamMode: streamMode as 'values',
+    })
+    for await (const { data } of run) if (JSON.stringify(data).includes(word)) told.reach()
+    await told.reached
   })
 })

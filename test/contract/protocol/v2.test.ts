@@ -1,32 +1,15 @@
 import type { AgentTreeNode as ProtocolTree, ErrorCode } from '@langchain/protocol'
 import type { AgentTreeNode, ProtocolError } from '../../../server/commands.ts'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { newId } from '../../../runtime/ids.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
-import { mailTo, says, untilThread, useStage } from '../../support/stage.ts'
+import { CHANNELS, ended, endOf, type Frame, type Last, readSse } from '../../support/frames.ts'
+import { mailTo, says, untilThread, useStage, WAIT } from '../../support/stage.ts'
 
 // The codes and the tree are of the protocol's own types.
 const codes = (code: ProtocolError): ErrorCode => code
 const trees = (tree: AgentTreeNode): ProtocolTree => tree
 
-interface Frame {
-  event_id: string
-  seq: number
-  method: string
-  params: { namespace: string[]; data: Record<string, unknown> }
-}
-
-const ALL = [
-  'values',
-  'updates',
-  'messages',
-  'tools',
-  'lifecycle',
-  'input',
-  'checkpoints',
-  'tasks',
-  'custom',
-] as const
 const TRANSPORTS = ['sse', 'websocket'] as const
 
 onEachDatabase((database) => {
@@ -44,44 +27,14 @@ onEachDatabase((database) => {
     command(threadId, 'run.start', { assistant_id: 'react', input })
 
   /** Frames of one connection of its own, until one says so. */
-  async function framesUntil(
-    threadId: string,
-    filter: object,
-    last: (frame: Frame, at: number, all: Frame[]) => boolean,
-  ): Promise<Frame[]> {
-    const gone = new AbortController()
-    const response = await fetch(`${stage.url}/threads/${threadId}/stream/events`, {
-      method: 'POST',
-      body: JSON.stringify(filter),
-      signal: gone.signal,
-    })
-    const frames: Frame[] = []
-    let text = ''
-    for await (const chunk of (response.body ?? new ReadableStream<Uint8Array<ArrayBuffer>>()).pipeThrough(
-      new TextDecoderStream(),
-    )) {
-      text += chunk
-      for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
-        const data = /^data: (.*)$/m.exec(text.slice(0, end))?.[1]
-        text = text.slice(end + 2)
-        if (data !== undefined) frames.push(JSON.parse(data) as Frame)
-      }
-      const found = frames.findIndex(last)
-      if (found >= 0) {
-        gone.abort()
-        return frames.slice(0, found + 1)
-      }
+  async function framesUntil(threadId: string, filter: object, last: Last): Promise<Frame[]> {
+    const reader = readSse(stage.url, threadId, filter)
+    try {
+      return await reader.until(last)
+    } finally {
+      reader.close()
     }
-    throw new Error(`The stream ended: ${JSON.stringify(frames)}`)
   }
-  const ended = ({ method, params: { namespace, data } }: Frame) =>
-    method === 'lifecycle' &&
-    namespace.length === 0 &&
-    ['completed', 'failed', 'interrupted'].includes(String(data['event']))
-
-  /** The end of the second run. */
-  const second = (frame: Frame, at: number, all: Frame[]) =>
-    ended(frame) && all.slice(0, at + 1).filter(ended).length === 2
 
   describe.each(TRANSPORTS)('the SDK, by %s', (transport) => {
     test('starts a run, streams its words and reads its values', async () => {
@@ -102,7 +55,7 @@ onEachDatabase((database) => {
       stage.play({ toolCalls: [mailTo(`v2 ${transport}`)] }, { content: 'Sent.' })
       const threadId = newId()
       const thread = stage.client.threads.stream(threadId, { assistantId: 'react', transport })
-      const all = await thread.subscribe({ channels: [...ALL] })
+      const all = await thread.subscribe({ channels: [...CHANNELS] })
       await thread.run.start({ input: says('Mail them.') })
       let interruptId: string | undefined
       for await (const event of all as AsyncIterable<Frame>) {
@@ -131,13 +84,13 @@ onEachDatabase((database) => {
   test('every connection is told the same, each frame once, in order, across runs, whenever it comes', async () => {
     stage.play({ content: 'One.' }, { content: 'Two.' })
     const threadId = newId()
-    const filter = { channels: ALL }
-    const early = framesUntil(threadId, filter, second)
+    const filter = { channels: CHANNELS }
+    const early = framesUntil(threadId, filter, endOf(2))
     await start(threadId, says('1'))
     await framesUntil(threadId, filter, ended)
     await start(threadId, says('2'))
     const live = await early
-    const replayed = await framesUntil(threadId, filter, second)
+    const replayed = await framesUntil(threadId, filter, endOf(2))
     expect(replayed).toEqual(live)
     expect(new Set(live.map(({ event_id }) => event_id)).size).toBe(live.length)
     expect(live.map(({ seq }) => seq)).toEqual(live.map(({ seq }) => seq).toSorted((a, b) => a - b))
@@ -156,6 +109,28 @@ onEachDatabase((database) => {
     expect(begun.map(({ params }) => params.data['id'])).toEqual(said)
     const lifecycle = await framesUntil(threadId, { channels: ['lifecycle'], extra: 1 }, ended)
     expect(lifecycle.map(({ method }) => method)).toEqual(lifecycle.map(() => 'lifecycle'))
+  })
+
+  test('calls of tools are told as they start and end, with their results and what went wrong', async () => {
+    const list = { name: 'list_files', args: {} }
+    const read = { name: 'read_file', args: { path: 'none.txt' } }
+    stage.play({ toolCalls: [list, read] }, { content: 'Nothing is there.' })
+    const threadId = newId()
+    await start(threadId, says('Look.'))
+    const frames = await framesUntil(threadId, { channels: ['tools', 'lifecycle'], depth: 1 }, ended)
+    const told = frames.filter(({ method }) => method === 'tools').map(({ params }) => params.data)
+    const ofTool = (name: string) => {
+      const id = told.find(({ tool_name }) => tool_name === name)?.['tool_call_id']
+      return told.filter(({ tool_call_id }) => tool_call_id === id)
+    }
+    expect(ofTool('list_files')).toMatchObject([
+      { event: 'tool-started' },
+      { event: 'tool-finished', output: { files: [] } },
+    ])
+    expect(ofTool('read_file')).toMatchObject([
+      { event: 'tool-started', input: '{"path":"none.txt"}' },
+      { event: 'tool-error', message: expect.stringContaining('none.txt') as string },
+    ])
   })
 
   test('a legacy reader of such a run sees none of its frames', async () => {
@@ -227,6 +202,30 @@ onEachDatabase((database) => {
     expect(answer).toContain('403')
   })
 
+  test('subscriptions that a client opens one after the other are sent one sequence', async () => {
+    const { WebSocket } = await import('ws')
+    stage.play({ content: 'One.' })
+    const threadId = newId()
+    await start(threadId, says('1'))
+    await untilThread(stage.client, threadId, 'idle')
+    const socket = new WebSocket(`${stage.url.replace('http', 'ws')}/threads/${threadId}/stream/events`)
+    const methods: string[] = []
+    const over = new Promise<void>((done) => {
+      socket.on('message', (data) => {
+        const frame = JSON.parse((data as Buffer).toString()) as Frame & { type: string; id?: number }
+        if (frame.id === 1) subscribe(2, ['values'])
+        if (frame.type === 'event') methods.push(frame.method)
+        if (frame.type === 'event' && ended(frame)) done()
+      })
+    })
+    const subscribe = (id: number, channels: string[]) =>
+      socket.send(JSON.stringify({ id, method: 'subscription.subscribe', params: { channels } }))
+    socket.on('open', () => subscribe(1, ['lifecycle']))
+    await over
+    socket.close()
+    expect(methods.filter((method) => method === 'values')).toHaveLength(2)
+  })
+
   test('a later subscription on a WebSocket is acknowledged, then sent what it missed', async () => {
     const { WebSocket } = await import('ws')
     stage.play({ content: 'One.' })
@@ -255,5 +254,45 @@ onEachDatabase((database) => {
     await until(() => got.at(-1)?.id === 4)
     expect(got.at(-1)).toMatchObject({ type: 'error', error: 'no_such_subscription' })
     socket.close()
+  })
+})
+
+const STATES = new URL('../../support/states/langgraph.json', import.meta.url).pathname
+
+onEachDatabase((database) => {
+  const stage = useStage(database, { HOLDPOINT_CONFIG: STATES })
+
+  async function askedTwice() {
+    const threadId = newId()
+    const thread = stage.client.threads.stream(threadId, { assistantId: 'pair' })
+    await thread.run.start({ input: { trail: [] } })
+    await untilThread(stage.client, threadId, 'interrupted')
+    const waiting = async () =>
+      Object.values((await stage.client.threads.get(threadId)).interrupts)
+        .flat()
+        .map(({ id = '', value }) => ({ namespace: [], interrupt_id: id, response: `${String(value)} Yes` }))
+    const trail = async () =>
+      (await stage.client.threads.getState<{ trail: string[] }>(threadId)).values.trail.toSorted()
+    return { threadId, thread, waiting, trail }
+  }
+
+  test('two questions are answered in one command, each with its own answer', async () => {
+    const { threadId, thread, waiting, trail } = await askedTwice()
+    await thread.input.respond({ responses: await waiting() })
+    await untilThread(stage.client, threadId, 'idle')
+    expect(await trail()).toEqual(['left: Left? Yes', 'right: Right? Yes'])
+    await thread.close()
+  })
+
+  test('or one after the other: the first answer leaves the second question waiting', async () => {
+    const { threadId, thread, waiting, trail } = await askedTwice()
+    const [first, second] = await waiting()
+    if (first === undefined || second === undefined) throw new Error('Two questions wait.')
+    await thread.input.respond(first)
+    await vi.waitFor(async () => expect(await waiting()).toEqual([second]), WAIT)
+    await thread.input.respond(second)
+    await untilThread(stage.client, threadId, 'idle')
+    expect(await trail()).toEqual(['left: Left? Yes', 'right: Right? Yes'])
+    await thread.close()
   })
 })
