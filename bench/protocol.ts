@@ -1,4 +1,5 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -30,7 +31,7 @@ const { values } = parseArgs({
 
 async function main(): Promise<void> {
   if (!existsSync(join(HERE, 'official/node_modules')))
-    throw new Error('The official server is not installed: run `npm ci` in bench/official first.')
+    throw new Error('The official server is not installed: run `npm install` in bench/official first.')
   const name = `holdpoint_bench_${process.pid}`
   const admin = new pg.Client({ connectionString: DATABASE })
   await admin.connect()
@@ -41,6 +42,7 @@ async function main(): Promise<void> {
     const ours = start(servers, ['server/main.ts'], join(HERE, '..'), {
       PORT: '0',
       DATABASE_URL: new URL(name, DATABASE.replace(/[^/]*$/, '')).href,
+      HOLDPOINT_SECRET: randomBytes(32).toString('hex'),
       HOLDPOINT_DATA_DIR: directory,
       HOLDPOINT_CONFIG: join(HERE, 'two-nodes/langgraph.json'),
     })

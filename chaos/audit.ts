@@ -3,6 +3,7 @@ import type { Evidence, Line } from './checks/check.ts'
 import { checkEffects } from './checks/effects.ts'
 import { checkEvents } from './checks/events.ts'
 import { checkHolds } from './checks/holds.ts'
+import { checkRecord } from './checks/record.ts'
 import { checkRuns } from './checks/runs.ts'
 import { checkTakeovers } from './checks/takeovers.ts'
 import { readAppended, readClaimed, readMails } from './project/journal.ts'
@@ -32,6 +33,7 @@ export async function audit(
       ...(await checkEffects(evidence)),
       ...(await checkHolds(evidence)),
       ...(await checkEvents(evidence)),
+      ...(await checkRecord(evidence)),
       ...(gathered.watched ? await checkTakeovers(evidence) : []),
     ]
     return { lines, evidence }

@@ -7,6 +7,8 @@ import { endProcess, NotStarted, type ServerProcess, startServerProcess } from '
 import { createTally, type Tally } from './tally.ts'
 import type { Watcher } from './watcher.ts'
 
+/** Of every server: what they record is verified with it. */
+export const SECRET = 'chaos-chaos-chaos-chaos-chaos-chaos'
 const STARTS_WITHIN_MS = 90_000
 const STOPS_WITHIN_MS = 20_000
 
@@ -88,7 +90,7 @@ export async function createFleet(
     HOLDPOINT_DATA_DIR: place.dataDir,
     HOLDPOINT_LEASE_MS: String(place.leaseMs),
     HOLDPOINT_WORKERS: String(place.workers),
-    HOLDPOINT_SECRET: 'chaos-chaos-chaos-chaos-chaos-chaos',
+    HOLDPOINT_SECRET: SECRET,
     OPENAI_API_KEY: 'chaos',
     // Servers start all the time: the code need not be compiled each time.
     NODE_COMPILE_CACHE: join(place.directory, 'compiled'),

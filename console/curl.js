@@ -38,7 +38,7 @@ export function curlOf(origin, method, path, operation, assistant) {
     'curl',
     streams ? '-N' : '',
     implied ? '' : `-X ${method.toUpperCase()}`,
-    `"${origin}${filled(path, assistant)}"`,
+    `"${origin}${filled(path, assistant)}${queryOf(operation, assistant)}"`,
   ]
   return [head.filter(Boolean).join(' '), ...(body ?? [])].join(' \\\n  ')
 }
@@ -69,6 +69,14 @@ function filled(path, assistant) {
     if (name === 'path') return 'notes.txt'
     return name === 'assistant_id' ? assistant : `$${name.toUpperCase()}`
   })
+}
+
+/** What must be in the query. @param {Operation} operation @param {string} assistant */
+function queryOf({ parameters }, assistant) {
+  const given = (parameters ?? [])
+    .filter((one) => one.in === 'query' && one.required)
+    .map(({ name, schema }) => `${name}=${encodeURIComponent(String(exampleOf(schema, assistant, false)))}`)
+  return given.length === 0 ? '' : `?${given.join('&')}`
 }
 
 /** @param {string} method @param {Operation} operation @param {string} assistant @returns {string[] | null} */

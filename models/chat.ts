@@ -5,6 +5,7 @@ import { AIMessage, AIMessageChunk } from '@langchain/core/messages'
 import type { ChatGenerationChunk, ChatResult } from '@langchain/core/outputs'
 import { ChatOpenAICompletions } from '@langchain/openai'
 import { newId } from '../runtime/ids.ts'
+import { takeMessageId } from './message-id.ts'
 
 export interface ChatSettings {
   model: string
@@ -43,19 +44,24 @@ class IdentifiedChat extends ChatOpenAICompletions {
     options: this['ParsedCallOptions'],
     runManager?: CallbackManagerForLLMRun,
   ): AsyncGenerator<ChatGenerationChunk> {
-    const id = newId()
+    const { id, giveBack } = takeMessageId()
     const callIds = new Map<number, string>()
-    for await (const chunk of super._streamResponseChunks(messages, options)) {
-      chunk.message = identifyChunk(chunk.message as AIMessageChunk, id, callIds)
-      yield chunk
-      await runManager?.handleLLMNewToken(
-        chunk.text,
-        { prompt: 0, completion: 0 },
-        undefined,
-        undefined,
-        undefined,
-        { chunk },
-      )
+    try {
+      for await (const chunk of super._streamResponseChunks(messages, options)) {
+        chunk.message = identifyChunk(chunk.message as AIMessageChunk, id, callIds)
+        yield chunk
+        await runManager?.handleLLMNewToken(
+          chunk.text,
+          { prompt: 0, completion: 0 },
+          undefined,
+          undefined,
+          undefined,
+          { chunk },
+        )
+      }
+    } catch (error) {
+      giveBack()
+      throw error
     }
   }
 

@@ -7,6 +7,7 @@ import { openMessage, toolMessage } from './conversation.ts'
 import { holdPayload } from './hold.ts'
 import { inParallel } from './in-parallel.ts'
 import { threadOf } from './judge-calls.ts'
+import { reportCall } from './report-call.ts'
 import type { AgentState, AgentUpdate, CallDecision } from './state.ts'
 
 /** Tool calls of one message that run at a time. */
@@ -83,9 +84,11 @@ function answerWithoutRunning({ verdict, decision }: Asked): ToolResult | undefi
 }
 
 async function run(tools: Tool[], call: Call, config: LangGraphRunnableConfig): Promise<Execution> {
+  const report = await reportCall(call, config)
   let started = performance.now()
   const result = await executeCall(tools, call, () => {
     started = performance.now()
+    report.started()
     config.writer?.({
       type: 'tool_start',
       call_id: call.key.callId,
@@ -94,6 +97,7 @@ async function run(tools: Tool[], call: Call, config: LangGraphRunnableConfig): 
       risk: riskOfCall(tools, call),
     })
   })
+  await report.ended(result)
   return result.status === 'in_doubt' ? result : told(call, config, result, performance.now() - started)
 }
 

@@ -1,5 +1,7 @@
-import { interrupt } from '@langchain/langgraph'
+import { interrupt, type LangGraphRunnableConfig } from '@langchain/langgraph'
+import { approvalId } from '../runtime/call.ts'
 import { HoldAnswer, type HoldRequest } from '../runtime/hold.ts'
+import { threadOf } from './judge-calls.ts'
 import type { AgentState, AgentUpdate, CallDecision } from './state.ts'
 
 /**
@@ -7,8 +9,15 @@ import type { AgentState, AgentUpdate, CallDecision } from './state.ts'
  * an interrupt's id from the task, so a second one in the same task would share it. The node has no effect of its
  * own, because it runs again from its first line when it is resumed.
  */
-export function hold(state: AgentState): AgentUpdate {
-  const held = state.verdicts.filter(({ action }) => action === 'hold')
+export function hold(state: AgentState, config: LangGraphRunnableConfig): AgentUpdate {
+  const threadId = threadOf(config)
+  // A copied thread has the original's verdicts, but no call of it is released by what was decided there.
+  const held = state.verdicts
+    .filter(({ action }) => action === 'hold')
+    .map((verdict) => {
+      const key = { threadId, messageId: verdict.message_id, callId: verdict.call_id }
+      return { ...verdict, approval_id: approvalId(key, verdict.args_hash) }
+    })
   const requests = held.map(({ action: _, ...entry }): HoldRequest => ({ kind: 'tool', ...entry }))
   const answer: unknown = interrupt(holdPayload(requests))
   const { decisions } = HoldAnswer.parse(answer)

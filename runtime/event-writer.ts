@@ -3,6 +3,8 @@ import { LeaseLost } from './lease.ts'
 import type { EventLog, LiveEvents } from './ports.ts'
 import type { ClaimedRun } from './run.ts'
 
+/** Between two batches of a run: tokens that come quicker are one statement, however quick the database is or slow. */
+const BATCH_MS = { first: 5, least: 10, most: 100 }
 /** Events that may wait for the database before the run waits for it. */
 const MAX_WAITING = 1_000
 
@@ -14,7 +16,8 @@ export interface EventWriter {
 }
 
 /**
- * Numbers a run's events and commits them in batches: the first at once, the next while the last is being written.
+ * Numbers a run's events and commits them in batches: the first in a moment, each next one after a pause of
+ * twice the time that the last one took, so that a busy database gets fewer and larger ones.
  * Nobody sees an event before its batch is committed, so that a takeover never gives its number to another.
  */
 export function createEventWriter(
@@ -26,9 +29,15 @@ export function createEventWriter(
   let waiting: NewEvent[] = []
   let writing: Promise<void> | undefined
   let dead = false
+  let finishing = () => {}
+  const finished = new Promise<void>((resolve) => {
+    finishing = resolve
+  })
 
   const write = async () => {
+    if (next === options.from) await pause(BATCH_MS.first, finished)
     while (waiting.length > 0 && !dead) {
+      const began = performance.now()
       const batch = waiting
       waiting = []
       try {
@@ -39,12 +48,15 @@ export function createEventWriter(
         dead = true
         options.failed(error instanceof Error ? error : new Error(String(error)))
       }
+      const twice = 2 * (performance.now() - began)
+      await pause(Math.min(BATCH_MS.most, Math.max(BATCH_MS.least, twice)), finished)
     }
     writing = undefined
   }
   return {
     async push(events) {
-      if (dead) return
+      // A writer that is started with nothing to write would end before it is known to have begun.
+      if (dead || events.length === 0) return
       waiting.push(...events)
       writing ??= write()
       if (waiting.length > MAX_WAITING) await writing
@@ -52,8 +64,17 @@ export function createEventWriter(
     async finish() {
       const list = waiting
       waiting = []
+      finishing()
       await writing
       return { from: next, list }
     },
   }
+}
+
+/** Waits `ms`, or until `cut`. */
+async function pause(ms: number, cut: Promise<void>): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, ms)
+  await Promise.race([promise, cut])
+  clearTimeout(timer)
 }

@@ -3,14 +3,14 @@ import { checkpointed, NeedsCheckpoints } from './checkpointed.ts'
 import { END_EVENT, type NewEvent } from './event.ts'
 import { failpoint } from './failpoint.ts'
 import { chunksOf } from './graph-chunks.ts'
+import { GraphStore } from './graph-store.ts'
 import { createEventWriter, type EventWriter } from './event-writer.ts'
 import type { Interop } from './interop.ts'
 import { encode } from './json.ts'
 import { HandedOver, LeaseLost, StorageUnavailable } from './lease.ts'
-import { framesOf, lifecycleEnd } from './protocol.ts'
+import { framesOf, inputRequested, lifecycleEnd } from './protocol.ts'
 import { createPauses, type Pauses } from './pauses.ts'
 import type {
-  Assistants,
   Checkpoints,
   Effects,
   EventLog,
@@ -22,6 +22,7 @@ import type {
   Outcome,
   Queue,
   Signals,
+  StoreItems,
   ThreadState,
 } from './ports.ts'
 import { type ClaimedRun, type Durability, MAX_STALLS, type RunError } from './run.ts'
@@ -36,7 +37,6 @@ import { createWire } from './wire.ts'
 const RETRY_MS = 200
 
 export interface ExecutorPorts {
-  assistants: Assistants
   graphs: Graphs
   checkpoints: Checkpoints
   effects: Effects
@@ -46,6 +46,7 @@ export interface ExecutorPorts {
   live: LiveEvents
   queue: Queue
   signals: Signals
+  store: StoreItems
   services: Services
   log: Log
 }
@@ -109,7 +110,7 @@ async function end(
     }
     const list = [
       { event: 'error', data: encode(told) },
-      ...lifecycle(run, 'failed', told.message),
+      lifecycleEnd('failed', told.message),
       { event: END_EVENT, data: encode({ __error__: told }) },
     ]
     const events = { from: outcome.events.from, list }
@@ -155,14 +156,14 @@ async function outcomeOf(attempt: Attempt): Promise<Outcome> {
     if (run.cancel_action) throw new RunCancelled(run.cancel_action)
     if (run.stalls > MAX_STALLS) throw new WorkerLost(run.stalls)
     await events.push([{ event: 'metadata', data: encode({ run_id: run.run_id, attempt: run.attempt }) }])
-    const assistant = await ports.assistants.get(run.assistant_id)
-    if (assistant === undefined) throw new Error(`Assistant ${run.assistant_id} does not exist any more.`)
+    const { assistant } = run
+    if (assistant === null) throw new Error(`Assistant ${run.assistant_id} does not exist any more.`)
     const config = configOf(run, assistant)
     graph = await ports.graphs.get(assistant.graph_id, config.configurable)
     const held = await streamDurably(attempt, graph, config)
     const state = await stateOf(attempt, graph, true)
-    const told = lifecycle(run, state.paused ? 'interrupted' : 'completed')
-    return { status: 'success', state, events: await endWith(events, [...held, ...told], state.values) }
+    const told = [...requests(run, state), lifecycleEnd(state.paused ? 'interrupted' : 'completed')]
+    return { status: 'success', state, events: await endWith(events, [...held, ...told], resultOf(state)) }
   } catch (error) {
     const cause: unknown = signal.aborted ? signal.reason : error
     if (cause instanceof HandedOver || cause instanceof LeaseLost || cause instanceof StorageUnavailable) {
@@ -181,13 +182,13 @@ async function failed(attempt: Attempt, graph: Graph | undefined, cause: unknown
   }
   const state = graph && (await stateOf(attempt, graph, false).catch(onlyUnavailable))
   if (cause instanceof RunCancelled) {
-    const told = lifecycle(run, 'interrupted')
+    const told = [lifecycleEnd('interrupted')]
     return { status: 'interrupted', state, events: await endWith(events, told, state?.values ?? 'null') }
   }
   const error = describe(cause)
   const fields = { run_id: run.run_id, thread_id: run.thread_id, error: error.error, cause: error.message }
   ports.log.warn('A run failed', fields)
-  const told = [{ event: 'error', data: encode(error) }, ...lifecycle(run, 'failed', error.message)]
+  const told = [{ event: 'error', data: encode(error) }, lifecycleEnd('failed', error.message)]
   return { status: 'error', error, state, events: await endWith(events, told, encode({ __error__: error })) }
 }
 
@@ -246,6 +247,8 @@ async function stream(
       ...config,
       // The saver is given with the call, because every run of a graph shares the compiled one.
       configurable: { ...config.configurable, ...from, __pregel_checkpointer: fenced.saver },
+      // It counts before one that the graph was compiled with, in its subgraphs too.
+      store: new GraphStore(ports.store, run, abort),
       durability,
       signal,
     }
@@ -298,9 +301,9 @@ function recordsOf(
   }
 }
 
-/** What followers of the thread are told of a v2 run's end. */
-function lifecycle(run: ClaimedRun, ...end: Parameters<typeof lifecycleEnd>): NewEvent[] {
-  return run.kwargs.protocol === 'v2' ? [lifecycleEnd(...end)] : []
+/** A v2 run has told of its questions itself, with their places. */
+function requests({ kwargs }: ClaimedRun, { interrupts }: ThreadState): NewEvent[] {
+  return kwargs.protocol === 'v2' ? [] : Object.values(interrupts).flat().map(inputRequested)
 }
 
 function isInterrupt(payload: unknown): boolean {
@@ -315,6 +318,13 @@ async function stateOf(
   const configurable = { thread_id: run.thread_id, __pregel_checkpointer: ports.checkpoints.plain }
   const snapshot = await graph.getState({ configurable })
   return pauses.stateOf(run.thread_id, snapshot, encode(snapshot.values), complete)
+}
+
+/** What whoever waits for the run gets: JSON text of its values, and of what it asks under LangGraph's own name. */
+function resultOf({ values, interrupts }: ThreadState): string {
+  const asked = Object.values(interrupts).flat()
+  if (asked.length === 0 || !values.startsWith('{')) return values
+  return encode({ ...(JSON.parse(values) as object), __interrupt__: asked })
 }
 
 async function endWith(events: EventWriter, list: NewEvent[], end: string) {

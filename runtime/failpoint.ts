@@ -23,6 +23,7 @@ export const FAILPOINTS = [
   'hold.decide:after',
   'run.settle:before',
   'run.settle:after',
+  'record.append:after',
   'outbox.publish:before',
   'outbox.publish:after',
 ] as const

@@ -1,5 +1,5 @@
 import { END_EVENT, type RunEvent } from './event.ts'
-import { type EventLog, type LiveEvents, type LiveReader, type Runs, type Signals, topics } from './ports.ts'
+import type { EventLog, LiveEvents, LiveReader, Runs, Signals } from './ports.ts'
 import { frameName } from './protocol.ts'
 import { isEnded } from './run.ts'
 
@@ -115,24 +115,42 @@ function* deliver(batch: RunEvent[], cursor: Cursor): Generator<RunEvent[]> {
   if (visible.length > 0) yield visible
 }
 
-/** Waits until the run has ended. Returns JSON text: its final values, or `{"__error__": {error, message}}`. */
+/**
+ * Waits until the run has ended. Returns JSON text: its final values, or `{"__error__": {error, message}}`; `undefined`
+ * of a run that never ran, or whose events are gone. Where it ends in this process, that is told without asking the
+ * table. `begins`: it has been made just now.
+ */
 export async function awaitRun(
-  ports: FollowPorts,
-  run: { threadId: string; runId: string; idleMs: number; signal: AbortSignal },
+  { live, runs }: FollowPorts,
+  { threadId, runId, idleMs, signal, begins = false }: Omit<Place, 'after'> & { begins?: boolean },
   onIdle: () => Promise<void>,
-): Promise<string> {
-  const watch = ports.signals.watch(topics.run(run.runId))
+): Promise<string | undefined> {
+  const reader = live.subscribe(runId)
+  let idleAt = performance.now() + idleMs
+  // One that has just begun is not over, and should it have ended before the subscription, that is found out then.
+  let lookAt = performance.now() + (begins ? POLL_MS : 0)
   try {
-    while (!run.signal.aborted) {
-      const status = await ports.runs.status(run.threadId, run.runId)
-      if (status === undefined || isEnded(status)) break
-      const before = performance.now()
-      await watch.changed({ timeoutMs: run.idleMs, signal: run.signal })
-      if (performance.now() - before >= run.idleMs) await onIdle()
+    while (!signal.aborted) {
+      const now = performance.now()
+      if (now >= lookAt) {
+        const found = await runs.ending(threadId, runId)
+        if (found === undefined || isEnded(found.status)) return found?.end ?? undefined
+        lookAt = performance.now() + POLL_MS
+      }
+      if (now >= idleAt) {
+        await onIdle()
+        idleAt = performance.now() + idleMs
+      }
+      const news = await reader.next({ timeoutMs: Math.max(0, Math.min(lookAt, idleAt) - now), signal })
+      if (news?.kind === 'batch') {
+        const end = news.events.find(({ event }) => event === END_EVENT)
+        if (end !== undefined) return end.data
+      }
+      // Of an end in this process the news itself is a moment behind the signal.
+      if (news?.kind === 'unknown') lookAt = Math.min(lookAt, performance.now() + UNDER_WAY_MS)
     }
-    const end = await ports.events.last(run.threadId, run.runId)
-    return end?.event === END_EVENT ? end.data : 'null'
+    return undefined
   } finally {
-    watch.close()
+    reader.close()
   }
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Allowed } from './allowed.ts'
 import { approvalId, argsHash, doubtId } from './call.ts'
 import type { Json } from './json.ts'
 
@@ -69,6 +70,8 @@ export interface HoldFilter {
   status?: HoldStatus
   thread_id?: string
   tool?: string
+  /** Of their threads. */
+  allowed?: Allowed
   limit: number
   offset: number
 }

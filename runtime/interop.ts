@@ -11,6 +11,9 @@ import type { Json } from './json.ts'
  * | the same in Python, and Agent Chat UI | `{action_requests, review_configs: [{action_name, allowed_decisions, args_schema}]}` | `{decisions: [… edited_action]}` |
  * | Agent Inbox's `HumanInterrupt` | `{action_request: {action, args}, config, description}`, alone, in a list, or as JSON text | a list of `{type: accept, ignore, response or edit, args}` |
  *
+ * Agent Inbox answers the first two with its own fields in their envelope: `{decisions: [{type: approve, edit, reject
+ * or ignore, args}]}`, where `args` is `{action, args}`, or the text of a rejection.
+ *
  * Interrupts are shown with the names of both languages, and each answer is turned into what the interrupt's maker
  * reads. Interrupts of any other shape pass untouched, in both directions.
  */
@@ -60,8 +63,8 @@ const Decisions = z.object({
   decisions: z
     .array(
       z.looseObject({
-        type: z.enum(['approve', 'edit', 'reject', 'respond']),
-        args: Args.optional(),
+        type: z.enum(['approve', 'edit', 'reject', 'respond', 'ignore']),
+        args: z.union([Args, z.string(), z.null()]).optional(),
         edited_action: Action.optional(),
         editedAction: Action.optional(),
         message: z.string().optional(),
@@ -75,6 +78,8 @@ interface Decided {
   type: 'approve' | 'edit' | 'reject' | 'respond'
   edited?: { name: string | undefined; args: Record<string, Json> }
   message?: string
+  /** The call that the client was shown, where it says so. */
+  shown?: { name: string; args: Record<string, Json> }
   /** What else the client sent with it. */
   rest: Record<string, unknown>
 }
@@ -100,23 +105,23 @@ export const interop: Interop = {
     }
   },
   read(asked, answer) {
-    const decided = decidedOf(answer)
+    const decided = decidedOf(answer, namesIn(asked))
     if (decided === undefined) return answer
     if (CamelRequest.safeParse(asked).success) return forMiddleware(decided, namesIn(asked), 'editedAction')
     if (isHold(asked)) return forHolds(decided)
     if (SnakeRequest.safeParse(asked).success) return forMiddleware(decided, namesIn(asked), 'edited_action')
     const inbox = inboxOf(asked)
-    return inbox === undefined ? answer : forInbox(decided, inbox)
+    return inbox === undefined || InboxAnswers.safeParse(answer).success ? answer : forInbox(decided, inbox)
   },
 }
 
-function decidedOf(answer: Json): Decided[] | undefined {
+function decidedOf(answer: Json, names: string[]): Decided[] | undefined {
   const list = InboxAnswers.safeParse(answer)
   if (list.success) {
     return list.data.map((one): Decided => {
       switch (one.type) {
         case 'accept':
-          return { type: 'approve', rest: {} }
+          return { type: 'approve', rest: {}, ...shownIn(one.args) }
         case 'ignore':
           return { type: 'reject', rest: {} }
         case 'response':
@@ -128,25 +133,47 @@ function decidedOf(answer: Json): Decided[] | undefined {
   }
   const decisions = Decisions.safeParse(answer)
   if (!decisions.success) return undefined
-  return decisions.data.decisions.map(({ type, args, edited_action, editedAction, message, ...rest }) => {
-    const action = edited_action ?? editedAction
-    const edited = action ?? (args === undefined ? undefined : { name: undefined, args })
-    return {
-      type,
-      rest,
-      ...(edited === undefined ? {} : { edited }),
-      ...(message === undefined ? {} : { message }),
-    }
-  })
+  return decisions.data.decisions.map(
+    ({ type, args, edited_action, editedAction, message, ...rest }, index) => {
+      const inbox = inboxAction(args, names[index])
+      const said = message ?? (typeof args === 'string' ? args : undefined)
+      const own = typeof args === 'object' && args !== null && inbox === undefined ? args : undefined
+      const edited =
+        edited_action ??
+        editedAction ??
+        (type === 'edit' ? inbox : undefined) ??
+        (own && { name: undefined, args: own })
+      return {
+        type: type === 'ignore' ? 'reject' : type,
+        rest,
+        ...(edited === undefined ? {} : { edited }),
+        ...(said === undefined ? {} : { message: said }),
+        ...(type === 'approve' ? shownIn(args) : {}),
+      }
+    },
+  )
+}
+
+function shownIn(args: unknown): Pick<Decided, 'shown'> {
+  const action = z.object({ action: z.string(), args: Args }).safeParse(args)
+  return action.success ? { shown: { name: action.data.action, args: action.data.args } } : {}
+}
+
+/** What Agent Inbox calls an action. A tool may have arguments of these names: the call's own name tells them apart. */
+function inboxAction(args: unknown, name: string | undefined): z.infer<typeof Action> | undefined {
+  const action = z.strictObject({ action: z.string(), args: Args }).safeParse(args)
+  if (!action.success || action.data.action !== name) return undefined
+  return { name, args: action.data.args }
 }
 
 function forHolds(decided: Decided[]): Json {
   return {
-    decisions: decided.map(({ type, edited, message, rest }) => ({
+    decisions: decided.map(({ type, edited, message, shown, rest }) => ({
       ...(rest as Record<string, Json>),
       type,
       ...(edited === undefined ? {} : { args: edited.args }),
       ...(message === undefined ? {} : { message }),
+      ...(shown === undefined ? {} : { shown }),
     })),
   }
 }
@@ -188,10 +215,10 @@ function isHold(asked: unknown): boolean {
 }
 
 function namesIn(asked: unknown): string[] {
-  const { actionRequests, action_requests } = asked as Partial<
-    Record<'actionRequests' | 'action_requests', { name: string }[]>
-  >
-  return (actionRequests ?? action_requests ?? []).map(({ name }) => name)
+  const camel = CamelRequest.safeParse(asked)
+  if (camel.success) return camel.data.actionRequests.map(({ name }) => name)
+  const snake = SnakeRequest.safeParse(asked)
+  return snake.success ? snake.data.action_requests.map(({ name }) => name) : []
 }
 
 /** The actions of an inbox's interrupt, which may be one, a list, or either as JSON text. */

@@ -52,6 +52,7 @@ export function createPauses({ show }: Pick<Interop, 'show'>) {
         complete,
         values,
         interrupts,
+        waiting: snapshot.tasks.flatMap(({ interrupts: list = [] }) => list.flatMap(({ id }) => id ?? [])),
         paused: seen.size > 0 || snapshot.next.length > 0,
         holds: [...seen.values()].flatMap(({ interrupt }) =>
           holdsOf(threadId, interrupt.value).map((hold) => ({ ...hold, interrupt_id: interrupt.id })),

@@ -1,13 +1,24 @@
 import type { BaseCheckpointSaver } from '@langchain/langgraph-checkpoint'
 import type { Pregel } from '@langchain/langgraph/pregel'
+import type { Allowed } from './allowed.ts'
 import type { Assistant } from './assistant.ts'
+import type { Cron, CronChange, CronFilter, Fired, NewCron, ScheduledCron } from './cron.ts'
 import type { Effect, Ledger } from './effect.ts'
 import type { NewEvent, RunEvent } from './event.ts'
 import type { Decision, Hold, HoldFilter, HoldRequest } from './hold.ts'
 import type { Json } from './json.ts'
 import type { CancelAction, ClaimedRun, NewRun, Run, RunError, RunStatus } from './run.ts'
 import type { StartRequest } from './start-run.ts'
-import type { Interrupt, Page, Thread, ThreadFilter } from './thread.ts'
+import type { ItemKey, ItemSearch, ItemWrite, NamespaceSearch, StoreItem } from './store.ts'
+import type {
+  Interrupt,
+  Page,
+  PruneStrategy,
+  Thread,
+  ThreadFilter,
+  ThreadStorage,
+  ThreadTtl,
+} from './thread.ts'
 
 /** A compiled graph, whatever its state. */
 // oxlint-disable-next-line typescript/no-explicit-any -- Pregel's own type parameters are not usable from outside
@@ -23,7 +34,7 @@ export interface Graphs {
 export interface Assistants {
   get(assistantId: string): Promise<Assistant | undefined>
   search(filter: AssistantFilter): Promise<Page<Assistant>>
-  count(filter: Pick<AssistantFilter, 'graph_id' | 'name' | 'metadata'>): Promise<number>
+  count(filter: Pick<AssistantFilter, 'graph_id' | 'name' | 'metadata' | 'allowed'>): Promise<number>
   /** Its first version. Throws `assistant_exists` unless `ifExists` is `do_nothing`. */
   create(
     assistant: Omit<Assistant, 'version' | 'created_at' | 'updated_at'>,
@@ -39,8 +50,8 @@ export interface Assistants {
   ): Promise<Assistant[]>
   /** Makes that version the one that counts. */
   setLatest(assistantId: string, version: number): Promise<Assistant | undefined>
-  /** Writes the assistant that each served graph has. */
-  ensureSystem(graphIds: string[]): Promise<void>
+  /** Writes the assistant that each served graph has. One that people have changed keeps their description. */
+  ensureSystem(graphs: { graph_id: string; description: string | null }[]): Promise<void>
 }
 
 export type AssistantChange = Partial<
@@ -51,6 +62,7 @@ export interface AssistantFilter {
   graph_id?: string
   name?: string
   metadata?: Record<string, Json>
+  allowed?: Allowed
   limit: number
   offset: number
   sort_by: 'assistant_id' | 'graph_id' | 'name' | 'created_at' | 'updated_at'
@@ -62,14 +74,33 @@ export interface Threads {
   create(thread: {
     thread_id: string
     metadata: Record<string, Json>
+    ttl?: ThreadTtl | undefined
     ifExists: 'raise' | 'do_nothing'
   }): Promise<Thread>
   get(threadId: string): Promise<Thread | undefined>
   search(filter: ThreadFilter): Promise<Page<Thread>>
+  count(filter: Pick<ThreadFilter, 'ids' | 'metadata' | 'values' | 'status' | 'allowed'>): Promise<number>
+  ttl(threadId: string): Promise<(ThreadTtl & { expires_at: string }) | undefined>
+  setTtl(threadId: string, ttl: ThreadTtl): Promise<void>
+  /**
+   * A new thread with the other's checkpoints, without its runs. Pending holds stay with the original: the copy stands
+   * before the same step, and asks for its own when it goes on. `metadata` stands in the place of the original's.
+   */
+  copy(from: string, to: string, metadata?: Record<string, Json>): Promise<Thread | undefined>
+  /**
+   * False where there is no such thread, or a run of it has not ended, or with `expiredAt` where its time is not over.
+   * `by`: unset, we do.
+   */
+  prune(threadId: string, strategy: PruneStrategy, expiredAt?: Date, by?: string): Promise<boolean>
+  /** Threads past their time, at most 100. */
+  expired(now: Date): Promise<{ threadId: string; strategy: PruneStrategy }[]>
+  storage(threadId: string): Promise<ThreadStorage>
+  /** Whether there is such a thread, with that metadata. */
+  allows(threadId: string, allowed: Allowed): Promise<boolean>
   /** Merges `metadata`. */
   patch(threadId: string, metadata: Record<string, Json>): Promise<Thread | undefined>
-  /** Deletes the thread with its runs, events and checkpoints; its pending holds become `cancelled`. */
-  delete(threadId: string): Promise<boolean>
+  /** Deletes the thread with its runs, events and checkpoints; its pending holds become `cancelled`. `by`: unset, we do. */
+  delete(threadId: string, by?: string): Promise<boolean>
   /** Threads whose last run was the assistant's. */
   ofAssistant(assistantId: string): Promise<string[]>
   /** Deletes temporary threads with which nothing has happened since. Returns their ids. */
@@ -80,7 +111,7 @@ export interface Runs {
   /** One transaction: the thread's row locked, the double-texting rule applied, the run inserted, workers woken. */
   create(
     run: NewRun,
-    options: { createThread: StartRequest['createThread']; answers: InterruptAnswer[] },
+    options: Pick<StartRequest, 'createThread' | 'allowed' | 'by'> & { answers: InterruptAnswer[] },
   ): Promise<Run>
   get(threadId: string, runId: string): Promise<Run | undefined>
   /** The run of that id, whatever its thread. */
@@ -88,19 +119,23 @@ export interface Runs {
   /** The runs of these ids, or those of a thread or of all that have this status and have not ended. */
   active(filter: ActiveRuns): Promise<{ thread_id: string; run_id: string }[]>
   status(threadId: string, runId: string): Promise<RunStatus | undefined>
+  /** The run's status and, where it has ended, what it ended with as JSON text. */
+  ending(threadId: string, runId: string): Promise<{ status: RunStatus; end: string | null } | undefined>
   list(threadId: string, filter: { status?: RunStatus; limit: number; offset: number }): Promise<Page<Run>>
   /** A pending run ends at once; a running one is told to. Ended runs stay as they are. */
-  cancel(threadId: string, runId: string, action: CancelAction): Promise<Run | undefined>
+  cancel(threadId: string, runId: string, action: CancelAction, by?: string): Promise<Run | undefined>
   /** Lets a failed run go on from where it failed. `undefined` where it has not failed, or the thread has moved on since. */
   redrive(threadId: string, runId: string): Promise<Run | undefined>
   /** Deletes an ended or pending run with its events. Throws `thread_busy` while it is running. */
-  delete(threadId: string, runId: string): Promise<boolean>
+  delete(threadId: string, runId: string, by?: string): Promise<boolean>
 }
 
 export interface ActiveRuns {
   threadId?: string
   runIds?: string[]
   status?: 'pending' | 'running'
+  /** Of their threads. */
+  allowed?: Allowed
 }
 
 /** The decisions that a `command.resume` carries for one interrupt. */
@@ -120,11 +155,15 @@ export interface Queue {
   /** Announces the worker and extends its lease by `leaseMs`. Leases are judged by the database's clock. */
   heartbeat(workerId: string, leaseMs: number): Promise<void>
   /**
-   * Up to `limit` runs, each of another thread; runs of silent workers come first. `held`: the runs that the worker
-   * executes. Others that are its own by the table come back to it: the answer to an earlier claim was lost, or it
-   * gave them up when its lease was over, and nobody else took them.
+   * Up to `limit` runs, each of another thread; runs of silent workers come first, unless `orphans` is false. `held`: the
+   * runs that the worker executes. Others that are its own by the table come back to it: the answer to an earlier claim
+   * was lost, or it gave them up when its lease was over, and nobody else took them.
    */
-  claim(workerId: string, limit: number, held?: string[]): Promise<ClaimedRun[]>
+  claim(
+    workerId: string,
+    limit: number,
+    options?: { held?: string[]; orphans?: boolean },
+  ): Promise<ClaimedRun[]>
   /** Ends the run. False where the lease was lost: nothing was written. */
   settle(run: ClaimedRun, outcome: Outcome): Promise<boolean>
   /** Gives the run back unfinished, so that another worker goes on at once. */
@@ -159,6 +198,8 @@ export interface ThreadState {
   /** JSON text. */
   values: string
   interrupts: Record<string, Interrupt[]>
+  /** The interrupts that the state asks, by id: of one that broke off also those that were there before. */
+  waiting: string[]
   /** True where something is left to do: an interrupt or a breakpoint. */
   paused: boolean
   holds: (HoldRequest & { interrupt_id: string })[]
@@ -192,10 +233,48 @@ export interface Webhook {
   ageSeconds: number
 }
 
+/** What starts runs at set times. */
+export interface Crons {
+  /** Throws `invalid_input` where it would never be due, `thread_not_found` and `assistant_not_found`. */
+  create(cron: NewCron): Promise<Cron>
+  get(cronId: string): Promise<Cron | undefined>
+  search(filter: CronFilter): Promise<Page<Cron>>
+  count(
+    filter: Pick<CronFilter, 'assistant_id' | 'thread_id' | 'enabled' | 'metadata' | 'allowed'>,
+  ): Promise<number>
+  /** A change of when it is due counts from now. Throws `invalid_input` where it would never be due again. */
+  update(cronId: string, change: CronChange): Promise<Cron | undefined>
+  delete(cronId: string): Promise<boolean>
+  /**
+   * One transaction: takes a cron that is due and that nobody else has, starts the run that `startOf` asks for, and
+   * moves its next time on, past now: times that nobody was there for are one run. A run that is refused is noted
+   * instead. `undefined` where nothing is due but those of `aside`. Throws `CronNotFired` where it stays due.
+   */
+  fire(startOf: (cron: ScheduledCron) => StartRequest, aside?: string[]): Promise<Fired | undefined>
+  /** Seconds until one is due, but for those of `aside`; `undefined` where none is. */
+  nextIn(aside?: string[]): Promise<number | undefined>
+  /** What time it is for the crons. */
+  now(): Promise<Date>
+}
+
+/** What graphs and clients remember beyond threads. Items whose time is over are never seen. */
+export interface StoreItems {
+  /** In the order of the keys, null where there is none. `refresh` begins the time of what is read anew. */
+  get(keys: ItemKey[], refresh?: boolean): Promise<(StoreItem | null)[]>
+  search(search: ItemSearch, refresh?: boolean): Promise<StoreItem[]>
+  namespaces(search: NamespaceSearch): Promise<string[][]>
+  /** All of them or none. False where the lease of the run that writes was lost. */
+  write(writes: ItemWrite[], run?: ClaimedRun): Promise<boolean>
+  /** Deletes what is past its time. */
+  deleteExpired(now: Date): Promise<void>
+}
+
 export interface StartedRun {
   runId: string
   /** When its first event was written. */
   startedAt: Date
+  /** How its events are told: as frames of event streaming v2, or as those of a legacy stream. */
+  v2: boolean
 }
 
 export interface EventLog {
@@ -272,6 +351,8 @@ export const topics = {
   events: (runId: string, through: number) => `events:${runId}:${through}`,
   cancel: (runId: string) => `cancel:${runId}`,
   webhooks: 'webhooks',
+  /** One is new, or due at another time. */
+  crons: 'crons',
   hold: (approvalId: string) => `hold:${approvalId}`,
 }
 
@@ -284,6 +365,10 @@ export interface Checkpoints {
    * itself never rejects: LangGraph awaits some of them too late, and the process would die of the rejection.
    */
   fenced(run: ClaimedRun, failed: (error: Error) => void): FencedSaver
+  /** A change of the thread's state outside any run. */
+  draft(threadId: string): Promise<StateDraft>
+  /** Merges into the metadata of the newest checkpoint of the root; false where there is none. */
+  describe(threadId: string, metadata: Record<string, Json>): Promise<boolean>
   /** Whether the newest checkpoint of that namespace has the message in its `messages`. */
   holdsMessage(threadId: string, namespace: string, messageId: string): Promise<boolean>
   /** How many answers each interrupt that waits in the thread has had; those with none are left out. */
@@ -292,11 +377,47 @@ export interface Checkpoints {
   headRunId(threadId: string): Promise<string | undefined>
 }
 
+/** A thread that comes into being with its first states. */
+export interface CreatedThread {
+  metadata: Record<string, Json>
+  /** Unset: the project's. */
+  ttl?: ThreadTtl | undefined
+}
+
+export interface StateDraft {
+  /** Reads the thread and what was put into the draft; writes nothing. */
+  saver: BaseCheckpointSaver
+  /**
+   * One transaction: the draft's checkpoints, the thread's row and the end of holds that wait no more. False where the
+   * thread got other checkpoints since the draft began. `created`: the thread is new, and with it comes into being.
+   * Throws `thread_busy`, `thread_not_found` and `thread_exists`.
+   */
+  commit(state: DraftedState, by: string, created?: CreatedThread): Promise<boolean>
+}
+
+export interface DraftedState {
+  /** JSON text. */
+  values: string
+  /** Those that still wait. */
+  interrupts: Record<string, Interrupt[]>
+  paused: boolean
+}
+
 export interface FencedSaver {
   saver: BaseCheckpointSaver
   /** Returns when that checkpoint is committed. Under `async` the graph runs ahead of its checkpoints. */
   committed(checkpointId: string, signal: AbortSignal): Promise<void>
 }
+
+/** How busy all servers on the database are. */
+export interface Metrics {
+  /** Runs that wait, runs that a worker has, workers that are alive, approvals that nobody has decided. */
+  read(): Promise<{ queued: number; running: number; workers: number; approvals: number }>
+}
+
+/** What tests may empty. */
+export const EMPTIED = ['runs', 'threads', 'assistants', 'checkpointer', 'store'] as const
+export type Emptied = (typeof EMPTIED)[number]
 
 /** Says what time it is. Tests turn it; leases never ask it. */
 export type Clock = () => Date | Promise<Date>

@@ -3,9 +3,11 @@ import type { NewEvent } from './event.ts'
 import type { Interop } from './interop.ts'
 import { encode } from './json.ts'
 import type { Graph } from './ports.ts'
+import type { Interrupt } from './thread.ts'
 
 /**
- * The frames of event streaming v2 stand in the events' table beside the legacy events of other runs. Their `event` is
+ * The frames of event streaming v2 stand in the events' table beside the legacy events of other runs; of these it has
+ * what they ask and how they ended, so that a reader knows of all runs of its thread. Their `event` is
  * `v2|channel|namespace…`, which is all that a filter needs; their `data` is the frame's `params`, as they are sent.
  */
 const PREFIX = 'v2|'
@@ -45,6 +47,29 @@ function toEvent(channel: string, params: Params): NewEvent {
 export function lifecycleEnd(event: LifecycleData['event'], error?: string): NewEvent {
   const data: LifecycleData = { event, graph_name: 'root', ...(error === undefined ? {} : { error }) }
   return toEvent('lifecycle', { namespace: [], timestamp: Date.now(), data })
+}
+
+/** What is asked, for whoever follows the thread of a run that a legacy route started. */
+export function inputRequested({ id, value }: Interrupt): NewEvent {
+  const data = { interrupt_id: id, payload: value }
+  return toEvent('input', { namespace: [], timestamp: Date.now(), data })
+}
+
+/**
+ * What a legacy run's own event tells those who follow its thread: that it runs, and its values where its client asked
+ * for them. `undefined` for what has no frame, and for the frames that stand beside it.
+ */
+export function legacyFrame({
+  event,
+  data,
+  startedAt,
+}: NewEvent & { startedAt: Date }): NewEvent | undefined {
+  const frame = (channel: string, json: string) => ({
+    event: `${PREFIX}${channel}`,
+    data: `{"namespace":[],"timestamp":${startedAt.getTime()},"data":${json}}`,
+  })
+  if (event === 'metadata') return frame('lifecycle', '{"event":"running","graph_name":"root"}')
+  return event === 'values' ? frame('values', data) : undefined
 }
 
 export interface Frame {

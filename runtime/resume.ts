@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { argsHash, hasCanonicalForm } from './call.ts'
 import { RuntimeError } from './errors.ts'
 import { type Decision, type Hold, holdsOf } from './hold.ts'
 import type { Interop } from './interop.ts'
@@ -15,6 +16,8 @@ const ResumeDecision = z.object({
   type: z.enum(['approve', 'edit', 'reject', 'respond']),
   args: z.record(z.string(), z.json()).optional(),
   message: z.string().max(20_000).optional(),
+  /** What the sender saw, where their client says so: an approval is of that and of nothing else. */
+  shown: z.object({ name: z.string(), args: z.record(z.string(), z.json()) }).optional(),
 })
 type ResumeDecision = z.infer<typeof ResumeDecision>
 
@@ -85,15 +88,28 @@ function mapOf(thread: Thread, resume: Json): Record<string, Json> {
 }
 
 function decisionsOf(asked: Hold[], value: Json, checkArgs: CheckArgs): InterruptAnswer['decisions'] {
-  const open = asked.filter(({ status }) => status === 'pending')
   const given = parse(value)
   const matched = given.map((decision, index) => {
     const hold =
       decision.approval_id === undefined
-        ? open[index]
+        ? asked[index]
         : asked.find((one) => one.approval_id === decision.approval_id)
     if (hold === undefined || (decision.args_hash !== undefined && decision.args_hash !== hold.args_hash)) {
       throw new RuntimeError('invalid_resume', `Decision ${index + 1} is for no call that waits here.`)
+    }
+    const { shown } = decision
+    if (shown !== undefined && (shown.name !== hold.tool || hashOf(shown.args) !== hold.args_hash)) {
+      throw new RuntimeError(
+        'invalid_resume',
+        `Decision ${index + 1} approves another call than approval ${hold.approval_id}. Show it anew.`,
+      )
+    }
+    // By place it means the call that its sender sees there, whatever became of that since.
+    if (hold.status !== 'pending') {
+      throw new RuntimeError(
+        'hold_decided',
+        `Decision ${index + 1} is for approval ${hold.approval_id}, which is already ${hold.status}. Decide the others by their approval_id.`,
+      )
     }
     return { approvalId: hold.approval_id, ...checkDecision(hold, decision, checkArgs) }
   })
@@ -101,6 +117,10 @@ function decisionsOf(asked: Hold[], value: Json, checkArgs: CheckArgs): Interrup
     throw new RuntimeError('invalid_resume', 'Two decisions are for the same call.')
   }
   return matched
+}
+
+function hashOf(args: Record<string, Json>): string | undefined {
+  return hasCanonicalForm(args) ? argsHash(args) : undefined
 }
 
 function parse(value: Json): ResumeDecision[] {

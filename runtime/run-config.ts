@@ -1,5 +1,4 @@
 import { Command, Send } from '@langchain/langgraph'
-import type { Assistant } from './assistant.ts'
 import type { Json } from './json.ts'
 import type { Checkpoints, Queue } from './ports.ts'
 import type { ClaimedRun, RunRequest } from './run.ts'
@@ -7,7 +6,7 @@ import type { ClaimedRun, RunRequest } from './run.ts'
 const DEFAULT_RECURSION_LIMIT = 100
 
 /** LangGraph's config for the run: the assistant's, then the client's, then what says where and as whom it runs. */
-export function configOf(run: ClaimedRun, assistant: Assistant) {
+export function configOf(run: ClaimedRun, assistant: NonNullable<ClaimedRun['assistant']>) {
   const { config, context, durability, interrupt_before, interrupt_after } = run.kwargs
   const base = assistant.config as {
     configurable?: Record<string, unknown>
@@ -22,10 +21,13 @@ export function configOf(run: ClaimedRun, assistant: Assistant) {
   }
   const merged = { ...assistant.context, ...context }
   return {
-    configurable: { ...base.configurable, ...config.configurable, ...place, checkpoint_ns: '' } as Record<
-      string,
-      unknown
-    >,
+    configurable: {
+      ...clean(base.configurable),
+      ...config.configurable,
+      ...run.caller,
+      ...place,
+      checkpoint_ns: '',
+    } as Record<string, unknown>,
     metadata: { ...run.metadata, ...place, run_attempt: run.attempt },
     // Absent and empty differ: a graph with a context schema of its own refuses the empty one.
     ...(Object.keys(merged).length > 0 ? { context: merged } : {}),
@@ -35,6 +37,25 @@ export function configOf(run: ClaimedRun, assistant: Assistant) {
     ...(interrupt_before === null ? {} : { interruptBefore: interrupt_before }),
     ...(interrupt_after === null ? {} : { interruptAfter: interrupt_after }),
   }
+}
+
+const OURS = new Set([
+  'thread_id',
+  'run_id',
+  'assistant_id',
+  'graph_id',
+  'checkpoint_id',
+  'checkpoint_ns',
+  'checkpoint_map',
+])
+
+/** A configuration without what says where and as whom the run runs, and without LangGraph's internals. */
+export function clean<T>(configurable: Record<string, T> = {}): Record<string, T> {
+  return Object.fromEntries(
+    Object.entries(configurable).filter(
+      ([key]) => !OURS.has(key) && !key.startsWith('__') && !key.startsWith('langgraph_auth_'),
+    ),
+  )
 }
 
 /**
@@ -47,15 +68,22 @@ export async function inputOf(
   { checkpoints, queue }: { checkpoints: Checkpoints; queue: Queue },
 ) {
   const { input, command, checkpoint } = run.kwargs
-  if (command?.resume !== undefined && command.update === undefined && command.goto === undefined) {
-    const resume = await stillUnanswered(run, command.resume, checkpoints, queue)
+  if (command?.resume !== undefined) {
+    const { resume: given, ...along } = command
+    const resume = await stillUnanswered(run, given, checkpoints, queue)
+    // What comes along changes the state, once: LangGraph keeps it with the answers until the first checkpoint of the run.
+    const comes = Object.keys(along).length > 0
+    const again = comes && (await checkpoints.headRunId(run.thread_id)) === run.run_id
+    const rest = {
+      ...(again ? {} : along),
+      ...(Object.keys(resume).length > 0 ? { resume } : {}),
+    }
     // With nothing left to answer the graph stops at its next questions again.
-    return { input: Object.keys(resume).length > 0 ? new Command({ resume }) : null, from: {} }
+    return { input: Object.keys(rest).length > 0 ? commandOf(rest) : null, from: {} }
   }
   if (command === null && checkpoint === null) return { input, from: {} }
   if ((await checkpoints.headRunId(run.thread_id)) === run.run_id) return { input: null, from: {} }
-  const from = checkpoint === null ? {} : { checkpoint_id: checkpoint.checkpoint_id }
-  return { input: command === null ? input : commandOf(command), from }
+  return { input: command === null ? input : commandOf(command), from: checkpoint ?? {} }
 }
 
 /** A client's `goto` names nodes, or nodes with the input that they start with: LangGraph's `Send` in JSON. */

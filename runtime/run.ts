@@ -1,3 +1,4 @@
+import type { Assistant } from './assistant.ts'
 import type { Json } from './json.ts'
 
 export type RunStatus = 'pending' | 'running' | 'success' | 'error' | 'timeout' | 'interrupted'
@@ -44,6 +45,13 @@ export interface RunConfig {
   recursion_limit?: number
 }
 
+/** The checkpoint that a run begins from. In a subgraph's the map names those of the graphs around it. */
+export interface RunPlace {
+  checkpoint_id: string
+  checkpoint_ns?: string
+  checkpoint_map?: Record<string, string>
+}
+
 /** What to do, as the client said it; stored with the run, so that any worker can do it. */
 export interface RunRequest {
   input: Json
@@ -51,7 +59,7 @@ export interface RunRequest {
   command: { resume?: Record<string, Json>; update?: Json; goto?: Json } | null
   config: RunConfig
   context: Record<string, Json>
-  checkpoint: { checkpoint_id: string; checkpoint_ns?: string } | null
+  checkpoint: RunPlace | null
   interrupt_before: '*' | string[] | null
   interrupt_after: '*' | string[] | null
   stream_mode: StreamMode[]
@@ -63,6 +71,11 @@ export interface RunRequest {
   webhook?: string
   /** Unset: the legacy streams. */
   protocol?: 'v2'
+  /**
+   * Who asks, and what graphs may read of the request's headers: in the run's own configuration, with the client's. Kept
+   * apart, because it is shown to nobody and given to no other run.
+   */
+  caller?: Record<string, Json>
 }
 
 export interface NewRun {
@@ -83,7 +96,7 @@ export interface Run {
   assistant_id: string
   status: RunStatus
   metadata: Record<string, Json>
-  kwargs: RunRequest
+  kwargs: Omit<RunRequest, 'caller'>
   multitask_strategy: MultitaskStrategy
   error: RunError | null
   /** Rises whenever a worker takes the run; 1 for the first. */
@@ -102,6 +115,11 @@ export interface ClaimedRun extends Run {
   cancel_action: CancelAction | null
   /** For the interrupts that the run answers: how many answers each had before it. */
   answered: Record<string, number> | null
+  caller: Record<string, Json>
+  /** As it was when the run was claimed; null where it is gone. */
+  assistant: Pick<Assistant, 'graph_id' | 'config' | 'context'> | null
+  /** Whether the thread had checkpoints when the run was claimed. */
+  continues: boolean
   /** Takeovers in a row that found no new checkpoint. */
   stalls: number
 }

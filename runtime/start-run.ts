@@ -1,11 +1,12 @@
-import { systemAssistantId } from './assistant.ts'
+import { type Allowed, isAllowed } from './allowed.ts'
+import { type Assistant, systemAssistantId } from './assistant.ts'
 import { RuntimeError } from './errors.ts'
 import { isUuid, newId } from './ids.ts'
 import type { Interop } from './interop.ts'
 import type { Json } from './json.ts'
 import type { Assistants, Holds, InterruptAnswer, Runs, Threads } from './ports.ts'
 import { type CheckArgs, readResume, waitingInterrupts } from './resume.ts'
-import type { MultitaskStrategy, Run, RunRequest } from './run.ts'
+import type { MultitaskStrategy, NewRun, Run, RunRequest } from './run.ts'
 
 export interface StartPorts {
   assistants: Assistants
@@ -27,44 +28,58 @@ export interface StartRequest {
   afterSeconds: number
   /** `temporary`: the thread is this run's alone and goes away after it. */
   createThread: boolean | 'temporary'
+  /** Of the thread; one that it is not allowed on does not exist. */
+  allowed: Allowed
+  /** Whose word the answers to holds are. */
+  by: string
 }
 
 /** Checks what a client asks for against what is there, and queues the run. */
 export async function startRun(ports: StartPorts, start: StartRequest): Promise<Run> {
   const assistant = await findAssistant(ports.assistants, start.assistantId)
-  const { command, ...rest } = start.request
-  const resumed =
-    command?.resume === undefined ? undefined : await readCommand(ports, start.threadId, command.resume)
-  if (resumed && (command?.update !== undefined || command?.goto !== undefined)) {
-    throw new RuntimeError(
-      'not_supported',
-      'A resume cannot carry an update or a goto. Send them as a run of their own.',
-    )
-  }
+  const { command } = start.request
+  const resumed = command?.resume === undefined ? undefined : await readCommand(ports, start, command.resume)
   return await ports.runs.create(
+    newRun(
+      start,
+      assistant,
+      command === null ? null : ({ ...command, ...resumed?.command } as RunRequest['command']),
+    ),
     {
-      run_id: newId(),
-      thread_id: start.threadId,
-      assistant_id: assistant.assistant_id,
-      request: {
-        ...rest,
-        command: command === null ? null : { ...command, ...resumed?.command },
-      } as RunRequest,
-      metadata: { ...start.metadata, graph_id: assistant.graph_id },
-      multitask_strategy: start.multitaskStrategy,
-      after_seconds: start.afterSeconds,
+      createThread: start.createThread,
+      allowed: start.allowed,
+      by: start.by,
+      answers: resumed?.answers ?? [],
     },
-    { createThread: start.createThread, answers: resumed?.answers ?? [] },
   )
+}
+
+/** The run that is asked for, with its command as it was read. */
+export function newRun(
+  start: StartRequest,
+  assistant: Pick<Assistant, 'assistant_id' | 'graph_id'>,
+  command: RunRequest['command'],
+): NewRun {
+  return {
+    run_id: newId(),
+    thread_id: start.threadId,
+    assistant_id: assistant.assistant_id,
+    request: { ...start.request, command },
+    metadata: { ...start.metadata, graph_id: assistant.graph_id },
+    multitask_strategy: start.multitaskStrategy,
+    after_seconds: start.afterSeconds,
+  }
 }
 
 async function readCommand(
   { threads, holds, checkArgs, interop }: StartPorts,
-  threadId: string,
+  { threadId, allowed }: Pick<StartRequest, 'threadId' | 'allowed'>,
   resume: Json,
 ): Promise<{ command: { resume: Record<string, Json> }; answers: InterruptAnswer[] }> {
   const thread = await threads.get(threadId)
-  if (thread === undefined) throw new RuntimeError('thread_not_found', `Thread ${threadId} does not exist.`)
+  // Before anything is said of the resume: what waits in somebody else's thread is nobody's business.
+  if (thread === undefined || !isAllowed(thread.metadata, allowed))
+    throw new RuntimeError('thread_not_found', `Thread ${threadId} does not exist.`)
   const asked = await holds.ofInterrupts(threadId, waitingInterrupts(thread))
   const read = readResume(thread, asked, resume, { checkArgs, interop })
   return { command: { resume: read.resume }, answers: read.answers }

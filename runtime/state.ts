@@ -5,9 +5,9 @@ import { RuntimeError } from './errors.ts'
 import type { Interop } from './interop.ts'
 import type { Json } from './json.ts'
 import type { Checkpoints, Graph, Graphs } from './ports.ts'
-import type { Thread } from './thread.ts'
+import { graphIdOf, type Thread } from './thread.ts'
 
-interface Place {
+export interface Place {
   thread_id: string
   checkpoint_ns: string
   checkpoint_id?: string
@@ -49,7 +49,7 @@ const NEVER_RUN: WireState = {
 export async function readState(
   ports: StatePorts,
   thread: Thread,
-  { at = {}, subgraphs }: { at?: { checkpoint_id?: string; checkpoint_ns?: string }; subgraphs: boolean },
+  { at = {}, subgraphs }: { at?: Partial<Omit<Place, 'thread_id'>>; subgraphs: boolean },
 ): Promise<WireState> {
   const graph = await graphOf(ports, thread)
   if (graph === undefined) return NEVER_RUN
@@ -63,6 +63,8 @@ export async function readState(
       `Thread ${thread.thread_id} has no checkpoint ${at.checkpoint_id}.`,
     )
   }
+  // Its graph is known, and nothing of it is stored yet.
+  if (snapshot.createdAt === undefined) return NEVER_RUN
   return toWire(snapshot, ports.interop)
 }
 
@@ -89,13 +91,13 @@ export async function readHistory(
 
 /** The graph of the thread's last run, reading our checkpoints; `undefined` for a thread that never ran. */
 async function graphOf({ graphs, checkpoints }: StatePorts, thread: Thread): Promise<Graph | undefined> {
-  const graphId = thread.metadata['graph_id']
-  if (typeof graphId !== 'string' || !graphs.ids().includes(graphId)) return undefined
-  return withCheckpointer(await graphs.get(graphId, {}), checkpoints.plain)
+  const graphId = graphIdOf(thread)
+  if (graphId === undefined || !graphs.ids().includes(graphId)) return undefined
+  return withCheckpointer(await graphs.get(graphId, thread.config.configurable ?? {}), checkpoints.plain)
 }
 
 /** The same graph with another checkpointer: compiled graphs are shared, so theirs is never set. */
-function withCheckpointer(graph: Graph, checkpointer: BaseCheckpointSaver): Graph {
+export function withCheckpointer(graph: Graph, checkpointer: BaseCheckpointSaver): Graph {
   return Object.create(graph, { checkpointer: { value: checkpointer } }) as Graph
 }
 
@@ -130,7 +132,7 @@ function toTask(
   }
 }
 
-function placeOf({ configurable = {} }: RunnableConfig): Place {
+export function placeOf({ configurable = {} }: RunnableConfig): Place {
   const { thread_id, checkpoint_ns, checkpoint_id, checkpoint_map } = configurable as Partial<Place>
   return {
     thread_id: thread_id ?? '',

@@ -1,4 +1,4 @@
-import type { Clock, EventLog, Holds, Log, Threads } from './ports.ts'
+import type { Clock, EventLog, Holds, Log, StoreItems, Threads } from './ports.ts'
 import type { Workspaces } from './workspaces.ts'
 
 /** No expired hold waits longer than a minute past its time. */
@@ -10,25 +10,40 @@ const DAY_MS = 86_400_000
 export interface SweeperPorts {
   holds: Holds
   events: EventLog
+  store: StoreItems
   threads: Threads
   workspaces: Workspaces
 }
 
 /** Ends and deletes what is past its time. Any number of servers may sweep: each thing is ended once. */
 export function startSweeper(
-  { holds, events, threads, workspaces }: SweeperPorts,
+  { holds, events, store, threads, workspaces }: SweeperPorts,
   { clock, log, eventDays }: { clock: Clock; log: Log; eventDays: number },
 ): { close(): Promise<void> } {
   let sweeping: Promise<void> = Promise.resolve()
-  const sweep = async () => {
-    try {
-      const now = await clock()
-      await holds.expire(now)
+  const steps: ((now: Date) => Promise<unknown>)[] = [
+    (now) => holds.expire(now),
+    async (now) => {
       for (const threadId of await threads.endTemporary(new Date(now.getTime() - TEMPORARY_MS)))
         await workspaces.clear(threadId)
-      await events.prune(new Date(now.getTime() - eventDays * DAY_MS))
-    } catch (error) {
-      log.error('What is past its time could not be ended; trying again', { cause: String(error) })
+    },
+    async (now) => {
+      for (const { threadId, strategy } of await threads.expired(now)) {
+        const pruned = await threads.prune(threadId, strategy, now)
+        if (pruned && strategy === 'delete') await workspaces.clear(threadId)
+      }
+    },
+    (now) => store.deleteExpired(now),
+    (now) => events.prune(new Date(now.getTime() - eventDays * DAY_MS)),
+  ]
+  const sweep = async () => {
+    // What one step cannot end keeps the others from nothing.
+    for (const step of steps) {
+      try {
+        await step(await clock())
+      } catch (error) {
+        log.error('What is past its time could not be ended; trying again', { cause: String(error) })
+      }
     }
   }
   const timer = setInterval(() => {

@@ -2,6 +2,7 @@ import type { NewEvent } from './event.ts'
 import type { Interop } from './interop.ts'
 import { encode } from './json.ts'
 import type { RunRequest, StreamMode } from './run.ts'
+import { placeOf } from './state.ts'
 
 /** LangGraph's own stream modes that the client's modes need. */
 export type GraphMode =
@@ -23,6 +24,9 @@ export interface Wire {
   translate(namespace: string[], mode: string, payload: unknown): NewEvent[]
 }
 
+/** Modes that LangGraph streams out of every node, also where nobody asks for what subgraphs say of themselves. */
+const EVERYWHERE = new Set(['messages', 'custom', 'tools'])
+
 /** Turns LangGraph's chunks into the Agent Server protocol's events. */
 export function createWire(
   request: Pick<RunRequest, 'stream_mode' | 'stream_subgraphs'>,
@@ -34,8 +38,7 @@ export function createWire(
     modes: graphModes(wanted),
     events: wanted.has('events'),
     translate(namespace, mode, payload) {
-      if (namespace.length > 0 && !request.stream_subgraphs && mode !== 'messages' && mode !== 'custom')
-        return []
+      if (namespace.length > 0 && !request.stream_subgraphs && !EVERYWHERE.has(mode)) return []
       const suffix = namespace.length > 0 && request.stream_subgraphs ? `|${namespace.join('|')}` : ''
       const event = (name: string, data: unknown): NewEvent => ({
         event: `${name}${suffix}`,
@@ -57,13 +60,14 @@ export function createWire(
               : []),
           ]
         case 'checkpoints':
-          return wanted.has('checkpoints') ? [event('checkpoints', publicCheckpoint(payload))] : []
+          return wanted.has('checkpoints') ? [event('checkpoints', publicCheckpoint(payload, show))] : []
         case 'debug':
-          return wanted.has('debug') ? [event('debug', publicDebug(payload))] : []
+          return wanted.has('debug') ? [event('debug', publicDebug(payload, show))] : []
         case 'updates':
           return wanted.has(mode) ? [event(mode, shown(payload, show))] : []
-        case 'custom':
         case 'tasks':
+          return wanted.has(mode) ? [event(mode, asked(payload, show))] : []
+        case 'custom':
         case 'tools':
         case 'events':
           return wanted.has(mode) ? [event(mode, payload)] : []
@@ -136,28 +140,39 @@ interface CheckpointChunk {
 }
 
 /** LangGraph's chunk carries the whole config, services and internals included; clients get where the checkpoint is. */
-function publicCheckpoint(payload: unknown): unknown {
-  const { config, parentConfig, tasks, values, metadata, next } = payload as CheckpointChunk
+function publicCheckpoint(payload: unknown, show: Interop['show']) {
+  const { config = {}, parentConfig, tasks, values, metadata, next } = payload as CheckpointChunk
   return {
     values,
     metadata,
     next,
-    tasks: tasks?.map(({ state, ...task }) => ({ ...task, ...(state ? { checkpoint: place(state) } : {}) })),
-    checkpoint: place(config),
-    parent_checkpoint: parentConfig ? place(parentConfig) : null,
+    tasks: tasks?.map(({ state, ...task }) => ({
+      ...(asked(task, show) as object),
+      ...(state ? { checkpoint: placeOf(state) } : {}),
+    })),
+    checkpoint: placeOf(config),
+    parent_checkpoint: parentConfig ? placeOf(parentConfig) : null,
   }
 }
 
-function place(config: { configurable?: Record<string, unknown> } | undefined): unknown {
-  const { thread_id, checkpoint_ns, checkpoint_id } = config?.configurable ?? {}
-  return {
-    thread_id,
-    checkpoint_ns: checkpoint_ns ?? '',
-    ...(checkpoint_id === undefined ? {} : { checkpoint_id }),
-  }
-}
-
-function publicDebug(payload: unknown): unknown {
+/** Of a checkpoint also where it is as a config says it: Studio forks by that. */
+function publicDebug(payload: unknown, show: Interop['show']): unknown {
   const debug = payload as { type: string; payload: unknown; [key: string]: unknown }
-  return debug.type === 'checkpoint' ? { ...debug, payload: publicCheckpoint(debug.payload) } : debug
+  if (debug.type !== 'checkpoint') return { ...debug, payload: asked(debug.payload, show) }
+  const told = publicCheckpoint(debug.payload, show)
+  const { checkpoint, parent_checkpoint: parent } = told
+  const places = {
+    config: { configurable: checkpoint },
+    parent_config: parent && { configurable: parent },
+  }
+  return { ...debug, payload: { ...places, ...told } }
+}
+
+/** A task, or what came of it, with its interrupts' values as clients read them. */
+function asked(payload: unknown, show: Interop['show']): unknown {
+  if (typeof payload !== 'object' || payload === null || !('interrupts' in payload)) return payload
+  const list = payload.interrupts
+  if (!Array.isArray(list)) return payload
+  const interrupts = (list as { value?: unknown }[]).map((one) => ({ ...one, value: show(one.value) }))
+  return { ...payload, interrupts }
 }

@@ -39,12 +39,15 @@ export async function startWorker(
     const done = execute(run, abort.signal, ports).finally(() => active.delete(key))
     active.set(key, { runId: run.run_id, abort, done })
   }
+  let lookedAt = -POLL_MS
   const claim = async () => {
     while (!closing.signal.aborted) {
       let claimed: ClaimedRun[] = []
       try {
         const held = [...active.values()].map(({ runId }) => runId)
-        claimed = await ports.queue.claim(id, slots - active.size, held)
+        const orphans = performance.now() - lookedAt >= POLL_MS
+        claimed = await ports.queue.claim(id, slots - active.size, { held, orphans })
+        if (orphans) lookedAt = performance.now()
       } catch (error) {
         ports.log.error('The queue cannot be read; trying again', { cause: String(error) })
       }

@@ -1,18 +1,24 @@
 import type { LifecycleData } from '@langchain/langgraph'
 import { z } from 'zod'
+import { restricts } from '../runtime/allowed.ts'
 import { RuntimeError } from '../runtime/errors.ts'
 import { positionOf } from '../runtime/follow-thread.ts'
 import { encode, type Json } from '../runtime/json.ts'
 import { frameName } from '../runtime/protocol.ts'
 import { waitingInterrupts } from '../runtime/resume.ts'
-import { startRun } from '../runtime/start-run.ts'
 import { readState, type StatePorts } from '../runtime/state.ts'
 import type { Thread } from '../runtime/thread.ts'
-import type { RunPorts } from './run-streams.ts'
+import { type Ask, checkThread, mayRun } from './endpoint.ts'
+import type { HttpSettings } from './langgraph-json.ts'
+import { admitRun, type RunPorts } from './run-streams.ts'
+import type { Caller } from './auth.ts'
 import { startOf } from './run-request.ts'
 import { RunCreate } from './schemas.ts'
 
-export type CommandPorts = RunPorts & StatePorts
+export type CommandPorts = RunPorts & StatePorts & { http?: HttpSettings | undefined }
+
+/** Who sends commands, and with which request. */
+export type Sender = Omit<Ask, 'allowed'>
 
 /** What surrounds each command of the protocol. */
 export const Envelope = z.looseObject({
@@ -92,9 +98,10 @@ export async function answerCommand(
   ports: CommandPorts,
   threadId: string,
   command: Envelope,
+  sender: Sender,
 ): Promise<string> {
   try {
-    const result = await carryOut(ports, threadId, command)
+    const result = await carryOut(ports, threadId, command, sender)
     const meta = { thread_id: threadId, applied_through_seq: await positionOf(ports.events, threadId) }
     return encode({ type: 'success', id: command.id, result, meta })
   } catch (error) {
@@ -110,16 +117,24 @@ async function carryOut(
   ports: CommandPorts,
   threadId: string,
   { method, params }: Envelope,
+  sender: Sender,
 ): Promise<unknown> {
   const given = params ?? {}
+  if (ports.http?.disable_runs === true && (method === 'run.start' || method === 'input.respond'))
+    throw new CommandError(
+      'not_supported',
+      `${method} is not served here: http.disable_runs of langgraph.json.`,
+    )
   switch (method) {
     case 'run.start':
-      return await runStart(ports, threadId, parse(RunStart, given))
+      return await runStart(ports, threadId, parse(RunStart, given), sender)
     case 'input.respond':
-      return await respond(ports, threadId, parse(Respond, given))
+      return await respond(ports, threadId, parse(Respond, given), sender)
     case 'state.get':
+      await checkRead(ports, threadId, sender.caller)
       return await stateGet(ports, threadId, parse(StateGet, given))
     case 'agent.getTree':
+      await checkRead(ports, threadId, sender.caller)
       return { tree: await treeOf(ports, threadId, parse(GetTree, given).run_id ?? undefined) }
     default: {
       const instead = NOT_SERVED[method]
@@ -130,11 +145,16 @@ async function carryOut(
   }
 }
 
-async function runStart(ports: CommandPorts, threadId: string, params: z.output<typeof RunStart>) {
+async function runStart(
+  ports: CommandPorts,
+  threadId: string,
+  params: z.output<typeof RunStart>,
+  sender: Sender,
+) {
   const thread = await ports.threads.get(threadId)
   const answers =
     thread?.status === 'interrupted' && waitingInterrupts(thread).length > 0 && params.input != null
-  return await start(ports, threadId, {
+  return await start(ports, threadId, sender, {
     assistant_id: params.assistant_id,
     ...(answers ? { command: { resume: params.input } } : { input: params.input }),
     config: params.config,
@@ -145,7 +165,13 @@ async function runStart(ports: CommandPorts, threadId: string, params: z.output<
 }
 
 /** Takes the way of every resume: a map by interrupt id, and holds' policy. */
-async function respond(ports: CommandPorts, threadId: string, params: z.output<typeof Respond>) {
+async function respond(
+  ports: CommandPorts,
+  threadId: string,
+  params: z.output<typeof Respond>,
+  sender: Sender,
+) {
+  await checkRead(ports, threadId, sender.caller)
   const thread = await findThread(ports, threadId)
   const list =
     'responses' in params
@@ -164,7 +190,7 @@ async function respond(ports: CommandPorts, threadId: string, params: z.output<t
     throw new CommandError('no_such_run', 'No run has been started on this thread.')
   const { update, goto, config, metadata } = params
   const resume = Object.fromEntries(list.map((one) => [one.interrupt_id, one.response ?? null]))
-  await start(ports, threadId, {
+  await start(ports, threadId, sender, {
     assistant_id: assistantId,
     command: {
       resume,
@@ -177,10 +203,17 @@ async function respond(ports: CommandPorts, threadId: string, params: z.output<t
   return {}
 }
 
-async function start(ports: CommandPorts, threadId: string, body: unknown): Promise<{ run_id: string }> {
-  const wanted = startOf(threadId, parse(RunCreate, body))
-  await ports.admission.run()
-  const run = await startRun(ports, { ...wanted, request: { ...wanted.request, protocol: 'v2' } })
+async function start(
+  ports: CommandPorts,
+  threadId: string,
+  sender: Sender,
+  given: unknown,
+): Promise<{ run_id: string }> {
+  const body = parse(RunCreate, given)
+  const allowed = await mayRun(sender.caller, body, { thread_id: threadId })
+  const wanted = startOf(threadId, body, { ...sender, allowed })
+  const request = { ...wanted.request, protocol: 'v2' as const }
+  const run = await admitRun(ports, sender.caller, { ...wanted, request })
   return { run_id: run.run_id }
 }
 
@@ -231,6 +264,17 @@ async function treeOf(
       'No run of this thread has been followed by this protocol. Send run.start.',
     )
   return root
+}
+
+/** A thread that is not there yet is nobody's; one that is has to be the caller's. */
+export async function checkRead(
+  { threads }: Pick<CommandPorts, 'threads'>,
+  threadId: string,
+  caller: Caller,
+): Promise<void> {
+  const allowed = await caller.may('threads:read', { thread_id: threadId })
+  if (restricts(allowed) && (await threads.get(threadId)) !== undefined)
+    await checkThread(threads, threadId, allowed)
 }
 
 async function findThread({ threads }: CommandPorts, threadId: string): Promise<Thread> {

@@ -29,14 +29,19 @@ const Environment = z.object({
     .regex(/^rediss?:\/\//, 'must begin with redis:// or rediss://')
     .refine((url) => URL.canParse(url), 'must be a URL such as redis://127.0.0.1:6379')
     .optional(),
+  HOLDPOINT_SECRET: z
+    .string()
+    .min(32, 'must have 32 characters or more. To make one: openssl rand -hex 32')
+    .optional(),
   HOLDPOINT_DATA_DIR: z.string().default('.holdpoint'),
-  HOLDPOINT_CONFIG: z.string().default('langgraph.json'),
+  HOLDPOINT_CONFIG: z.string().optional(),
   HOLDPOINT_WORKERS: integer(0, 256).default(8),
   HOLDPOINT_LEASE_MS: integer(500, 600_000).default(5_000),
   HOLDPOINT_CORS_ORIGINS: list.pipe(
     z.array(z.url({ protocol: /^https?$/, message: 'must be origins such as http://localhost:3000' })),
   ),
   HOLDPOINT_INSECURE_LISTEN: flag,
+  HOLDPOINT_STUDIO_AUTH: flag,
   HOLDPOINT_HTTP_HOSTS: list,
   HOLDPOINT_MODELS: list,
   OPENAI_API_KEY: z.string().optional(),
@@ -47,6 +52,7 @@ const Environment = z.object({
   HOLDPOINT_WEBHOOK_HOSTS: list.pipe(
     z.array(z.string().regex(/^[^/@\s]+:\d{1,5}$/, 'must be hosts with ports such as localhost:3000')),
   ),
+  HOLDPOINT_ERRORS: z.enum(['text', 'json']).default('text'),
   HOLDPOINT_INTEROP: z.enum(['0', '1']).default('1'),
   HOLDPOINT_TEST_MODE: flag,
   HOLDPOINT_FAILPOINTS: z.string().default(''),
@@ -60,14 +66,21 @@ export interface Config {
   port: number
   host: string
   databaseUrl: string | undefined
+  /** Unset: what is made beside the embedded database. */
+  secret: string | undefined
   /** Carries live events between processes. */
   redisUrl: string | undefined
   dataDir: string
-  configFile: string
+  /** Unset: what server/project.ts finds. */
+  configFile: string | undefined
   workers: number
   leaseMs: number
   /** Origins, beside the server's own, whose pages may call it. */
   corsOrigins: string[]
+  /** Whether strangers may reach the server although it has no authentication. */
+  insecureListen: boolean
+  /** Whether Studio's own header stands for an authenticated visitor. */
+  studioAuth: boolean
   httpHosts: string[]
   /** In order of preference; empty where the rehearsal model answers. */
   models: string[]
@@ -82,8 +95,12 @@ export interface Config {
   eventDays: number
   /** `host:port` of receivers of webhooks that may have a private address. */
   webhookHosts: string[]
+  /** How errors are told: a line of text, or `{"detail": …}`. */
+  errors: 'text' | 'json'
   /** Whether interrupts and answers are translated between clients (runtime/interop.ts). */
   interop: boolean
+  /** On loopback alone: tests may empty tables. */
+  testMode: boolean
   /** Where to fail, for tests; empty but in test mode. */
   failpoints: string
 }
@@ -103,28 +120,31 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     throw new Error(`Bad setting. ${problems.join('; ')}. Correct it in the environment or in .env.`)
   }
   const env = parsed.data
-  if (!LOOPBACK.has(env.HOST) && !env.HOLDPOINT_INSECURE_LISTEN) {
-    throw new Error(
-      `HOST=${env.HOST} would let others reach this server, which has no authentication. Use 127.0.0.1, or see HOLDPOINT_INSECURE_LISTEN in .env.example.`,
-    )
-  }
   if (env.HOLDPOINT_TEST_MODE && !LOOPBACK.has(env.HOST)) {
     throw new Error('HOLDPOINT_TEST_MODE is for loopback alone. Unset it, or set HOST=127.0.0.1.')
   }
   if (env.HOLDPOINT_FAILPOINTS !== '' && !env.HOLDPOINT_TEST_MODE) {
     throw new Error('HOLDPOINT_FAILPOINTS needs HOLDPOINT_TEST_MODE=1: it makes the server fail on purpose.')
   }
+  if (env.DATABASE_URL !== undefined && env.HOLDPOINT_SECRET === undefined) {
+    throw new Error(
+      'DATABASE_URL needs HOLDPOINT_SECRET, the same for every process on that database. To make one: openssl rand -hex 32',
+    )
+  }
   const real = env.OPENAI_API_KEY !== undefined || env.OPENAI_BASE_URL !== undefined
   return {
     port: env.PORT,
     host: env.HOST,
     databaseUrl: env.DATABASE_URL,
+    secret: env.HOLDPOINT_SECRET,
     redisUrl: env.REDIS_URL,
     dataDir: env.HOLDPOINT_DATA_DIR,
     configFile: env.HOLDPOINT_CONFIG,
     workers: env.HOLDPOINT_WORKERS,
     leaseMs: env.HOLDPOINT_LEASE_MS,
     corsOrigins: env.HOLDPOINT_CORS_ORIGINS.map((url) => new URL(url).origin),
+    insecureListen: env.HOLDPOINT_INSECURE_LISTEN,
+    studioAuth: env.HOLDPOINT_STUDIO_AUTH,
     httpHosts: env.HOLDPOINT_HTTP_HOSTS,
     models: real ? (env.HOLDPOINT_MODELS.length > 0 ? env.HOLDPOINT_MODELS : [DEFAULT_MODEL]) : [],
     openaiApiKey: env.OPENAI_API_KEY,
@@ -134,9 +154,19 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     maxStreams: env.HOLDPOINT_MAX_STREAMS,
     eventDays: env.HOLDPOINT_EVENT_DAYS,
     webhookHosts: env.HOLDPOINT_WEBHOOK_HOSTS,
+    errors: env.HOLDPOINT_ERRORS,
     interop: env.HOLDPOINT_INTEROP === '1',
+    testMode: env.HOLDPOINT_TEST_MODE,
     failpoints: env.HOLDPOINT_FAILPOINTS,
   }
+}
+
+/** Throws where others than this machine could reach a server that asks nobody who they are. */
+export function checkReach({ host, insecureListen }: Config, authenticates: boolean): void {
+  if (LOOPBACK.has(host) || insecureListen || authenticates) return
+  throw new Error(
+    `HOST=${host} would let others reach this server, which has no authentication. Use 127.0.0.1, set "auth" in langgraph.json, or see HOLDPOINT_INSECURE_LISTEN in .env.example.`,
+  )
 }
 
 /** For graphs, which read the environment as they like. What the process was given counts more. */

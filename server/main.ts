@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module'
+import type { IncomingMessage } from 'node:http'
 import { join, resolve } from 'node:path'
 import { serve, type ServerType } from '@hono/node-server'
 import { WebSocketServer } from 'ws'
@@ -8,7 +8,10 @@ import { startRehearsal } from '../models/rehearsal.ts'
 import { armFailpoints } from '../runtime/failpoint.ts'
 import { interop, untouched } from '../runtime/interop.ts'
 import type { Clock, Log } from '../runtime/ports.ts'
+import { startScheduler } from '../runtime/scheduler.ts'
 import { Services } from '../runtime/services.ts'
+import { withTtl } from '../runtime/store.ts'
+import { mendStoreBatches } from '../runtime/store-batches.ts'
 import { mendSubgraphResume } from '../runtime/subgraph-resume.ts'
 import { startSweeper } from '../runtime/sweeper.ts'
 import { startWebhooks } from '../runtime/webhooks.ts'
@@ -21,11 +24,17 @@ import { checkArgs } from '../tools/registry.ts'
 import { createChildSandbox } from '../tools/sandbox/child.ts'
 import { SANDBOX } from '../tools/sandbox/sandbox.ts'
 import { createWorkspaces } from '../tools/workspace.ts'
+import { verifyRecord } from '../storage/verify-record.ts'
 import { createApp } from './app.ts'
-import { type Config, loadConfig } from './config.ts'
-import { loadGraphs } from './graphs.ts'
+import { reportAudit } from './audit-report.ts'
+import { checkReach, type Config, loadConfig } from './config.ts'
+import { corsOf } from './cors.ts'
+import { startOfCron } from './cron-request.ts'
+import { startHeadExport } from './head-export.ts'
 import { createLog } from './log.ts'
 import { createAdmission } from './overload.ts'
+import { loadProject, type Project } from './project.ts'
+import { versionOf } from './version.ts'
 import { webhookSender } from './webhook-sender.ts'
 
 /** Connections to PostgreSQL, beside the one that listens. */
@@ -55,22 +64,31 @@ export interface ServerOptions {
 export async function startServer(config: Config, { log, clock, greet }: ServerOptions): Promise<Server> {
   armFailpoints(config.failpoints)
   mendSubgraphResume()
+  mendStoreBatches()
   const closers: (() => Promise<void> | void)[] = []
   const close = async () => {
     for (const closer of closers.splice(0).reverse()) await closer()
   }
   try {
+    // First, because it leaves nothing behind: a graph that does not load is told before a database is made.
+    const project = await loadProject(config.configFile, config)
+    const { graphs, authority } = project
+    checkReach(config, authority.authenticates)
+    const cors = corsOf(config, project)
+
     const dataDir = resolve(config.dataDir)
-    const storage = await openStorage({
+    const opened = await openStorage({
       ...config,
+      clock,
+      threadTtl: project.threadTtl,
       dataDir,
       poolSize: POOL_SIZE,
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
       redis: config.redisUrl === undefined ? undefined : { url: config.redisUrl, log },
     })
-    closers.push(storage.close)
-    const graphs = await loadGraphs(config.configFile)
-    await storage.assistants.ensureSystem(graphs.ids())
+    closers.push(opened.close)
+    const storage = { ...opened, store: withTtl(opened.store, project.storeTtl) }
+    await storage.assistants.ensureSystem(project.served)
 
     const { model, close: closeModel } = await openModel(config)
     closers.push(closeModel)
@@ -98,11 +116,21 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       checkArgs,
       interop: shapes,
       log,
+      authority,
+      http: project.http,
+      custom: project.custom,
       admission,
+      empty: config.testMode
+        ? async (what) => {
+            await storage.truncate(what)
+            await storage.assistants.ensureSystem(project.served)
+          }
+        : undefined,
       closing: closing.signal,
-      version: versionOf('../package.json'),
-      langgraphVersion: versionOf('@langchain/langgraph/package.json'),
-      origins: config.corsOrigins,
+      version: versionOf(),
+      langgraphVersion: versionOf('@langchain/langgraph'),
+      cors,
+      errors: config.errors,
       host: config.host,
     })
     const { server, port } = await listen(app.fetch, config)
@@ -110,6 +138,9 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       closing.abort()
       return stopListening(server)
     })
+    const heads = startHeadExport({ audit: storage.audit, log, dataDir })
+    closers.push(() => heads.close())
+    const own = ownUrl(config.host, port)
     if (config.workers > 0) {
       const worker = await startWorker(
         { ...storage, graphs, services, log, interop: shapes },
@@ -125,13 +156,18 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
         },
       )
       closers.push(() => sweeper.close())
-      const reach = guardedAgent({ hosts: [], allowPrivate: config.webhookHosts })
+      const scheduler = startScheduler({ ...storage, log, startOf: startOfCron })
+      closers.push(() => scheduler.close())
+      const reach = guardedAgent({
+        hosts: [],
+        allowPrivate: [...config.webhookHosts, ...(project.custom ? [new URL(own).host] : [])],
+      })
       closers.push(() => reach.close())
-      const webhooks = startWebhooks({ ...storage, log, send: webhookSender(reach) })
+      const webhooks = startWebhooks({ ...storage, log, send: webhookSender(reach, own) })
       closers.push(() => webhooks.close())
     }
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`
-    greet(greeting(url, config, storage, await storage.holds.countPending()))
+    greet(greeting(url, { config, project, storage, waiting: await storage.holds.countPending() }))
     return { url, close }
   } catch (error) {
     await close()
@@ -157,20 +193,28 @@ async function openModel(config: Config) {
   return { model, close: rehearsal.close }
 }
 
-function versionOf(path: string): string {
-  return (createRequire(import.meta.url)(path) as { version: string }).version
-}
-
 function listen(fetch: (request: Request) => Response | Promise<Response>, { port, host }: Config) {
   return new Promise<{ server: ServerType; port: number }>((done, fail) => {
     const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES })
-    const options = { fetch, port, hostname: host, websocket: { server: sockets } }
+    // Anything else that a client would rather speak, such as Java's h2c, is answered as if it had not asked.
+    const serverOptions = { shouldUpgradeCallback: isWebSocket }
+    const options = { fetch, port, hostname: host, websocket: { server: sockets }, serverOptions }
     const server = serve(options, (info) => done({ server, port: info.port }))
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const reason = cause.code === 'EADDRINUSE' ? 'is in use' : `cannot be listened on (${cause.code})`
       fail(new Error(`Port ${port} on ${host} ${reason}. Stop what uses it, or set PORT.`, { cause }))
     })
   })
+}
+
+function isWebSocket({ headers }: IncomingMessage): boolean {
+  return headers.upgrade?.toLowerCase() === 'websocket'
+}
+
+/** Where this process reaches itself, whatever address it listens on. */
+function ownUrl(host: string, port: number): string {
+  const everywhere = host === '0.0.0.0' || host === '::'
+  return `http://${everywhere ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
 /** Takes no new requests. Streams that are open are cut: their readers come back with Last-Event-ID. */
@@ -181,10 +225,21 @@ function stopListening(server: ServerType): Promise<void> {
   })
 }
 
-function greeting(url: string, config: Config, storage: Storage, waiting: number): string {
+interface Greeted {
+  config: Config
+  project: Project
+  storage: Storage
+  /** Approvals that nobody has decided. */
+  waiting: number
+}
+
+function greeting(url: string, { config, project, storage, waiting }: Greeted): string {
   const rehearsal = 'rehearsal: rules, no intelligence. Set OPENAI_API_KEY for a real one'
   return [
     `Holdpoint listens on ${url}`,
+    ...(project.bundled
+      ? ["  graphs     Holdpoint's own agents, because there is no langgraph.json here"]
+      : []),
     `  database   ${storage.description}`,
     ...(config.redisUrl === undefined ? [] : [`  events     ${storage.fanOut}`]),
     `  model      ${config.models.length > 0 ? config.models.join(', then ') : rehearsal}`,
@@ -194,9 +249,30 @@ function greeting(url: string, config: Config, storage: Storage, waiting: number
   ].join('\n')
 }
 
-async function main(): Promise<void> {
+/** Verifies the record of the database that the settings name, and tells it. Returns the exit code. */
+export async function audit(headsFile: string | undefined): Promise<number> {
+  try {
+    const config = loadConfig(process.env)
+    const place = {
+      ...config,
+      dataDir: resolve(config.dataDir),
+      poolSize: 1,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    }
+    return await reportAudit(
+      { headsFile, dataDir: place.dataDir },
+      (heads) => verifyRecord(place, heads),
+      (line) => process.stdout.write(`${line}\n`),
+    )
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    return 1
+  }
+}
+
+async function run(options: Record<string, string>): Promise<void> {
   const log = createLog()
-  const starting = startServer(loadConfig(process.env), {
+  const starting = startServer(loadConfig({ ...process.env, ...options }), {
     log,
     greet: (lines) => process.stdout.write(lines),
   })
@@ -220,9 +296,15 @@ async function main(): Promise<void> {
   await starting
 }
 
-if (import.meta.main) {
-  main().catch((error: unknown) => {
+/**
+ * A server for the life of this process. What keeps it from starting is one line, and exit code 1. The options are
+ * settings by their names in the environment, and count more than what is there.
+ */
+export function main(options: Record<string, string> = {}): void {
+  run(options).catch((error: unknown) => {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
     process.exit(1)
   })
 }
+
+if (import.meta.main) main()

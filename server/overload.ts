@@ -15,6 +15,8 @@ export interface Admission {
   run(): Promise<void>
   /** Counts an open stream until the returned function is called. Throws `overloaded` where there are too many. */
   stream(): () => void
+  /** How many are open. */
+  streams(): number
   close(): void
 }
 
@@ -63,6 +65,7 @@ export function createAdmission(queue: Queue, limits: { maxQueue: number; maxStr
         open = false
       }
     },
+    streams: () => streams,
     close() {
       clearInterval(timer)
       delay.disable()

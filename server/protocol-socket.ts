@@ -1,16 +1,32 @@
+import { HTTPException } from 'hono/http-exception'
 import type { WSContext, WSEvents } from 'hono/ws'
 import type { WebSocketLike } from '@hono/node-server'
-import { type FrameFilter, matches, readThread, type ThreadFrame } from '../runtime/follow-thread.ts'
+import { type FrameFilter, matches, readFrames, type ThreadFrame } from '../runtime/follow-thread.ts'
 import { RuntimeError } from '../runtime/errors.ts'
 import { newId } from '../runtime/ids.ts'
 import type { Log } from '../runtime/ports.ts'
-import { answerCommand, CommandError, type CommandPorts, Envelope, parse, refusal } from './commands.ts'
+import {
+  answerCommand,
+  checkRead,
+  CommandError,
+  type CommandPorts,
+  Envelope,
+  parse,
+  refusal,
+  type Sender,
+} from './commands.ts'
+import { isTooDeep, MAX_DEPTH } from './depth.ts'
 import { Filter, filterOf } from './routes/protocol.ts'
 import { HEARTBEAT_MS } from './sse.ts'
 
 /** Commands that one connection may have waiting. */
 const MAX_WAITING = 100
 const MAX_SUBSCRIPTIONS = 100
+/**
+ * A client opens its subscriptions one by one, and stops listening at the end of a run. Were the first one sent a whole
+ * short run before the second is heard, the second would never be read.
+ */
+const MORE_COMMANDS_MS = 50
 /** "The server goes": clients come back. */
 const RESTARTING = 1012
 
@@ -24,18 +40,19 @@ interface Raw {
 /**
  * One WebSocket of event streaming v2: commands in, answers and frames out, all in one order. A frame is sent once,
  * however many subscriptions match it; a later subscription is first sent what it missed. Nothing is read for a client
- * that has not taken what it was sent.
+ * that has not taken what it was sent. `end`, for whoever knows that there will be no connection: it lets go of all, once.
  */
 export function protocolSocket(
   ports: CommandPorts & { log: Log },
   threadId: string,
+  sender: Sender,
   close: () => void,
-): WSEvents<WebSocketLike> {
+): WSEvents<WebSocketLike> & { end: () => void } {
   const gone = new AbortController()
   const waiting: Envelope[] = []
   let wake = () => {}
   const subscriptions = new Map<string, FrameFilter>()
-  const reader = readThread(ports, threadId)
+  const reader = readFrames(ports, threadId)
   let through = -1
   const end = () => {
     if (gone.signal.aborted) return
@@ -54,7 +71,11 @@ export function protocolSocket(
           done()
         }),
       )
+    let asked = false
     const sendFrames = async (frames: ThreadFrame[], filters: FrameFilter[]) => {
+      // The thread may not have been there when the connection was opened.
+      if (!asked && frames.length > 0) await checkRead(ports, threadId, sender.caller)
+      asked ||= frames.length > 0
       for (const frame of frames)
         if (filters.some((filter) => matches(frame, filter)) && !gone.signal.aborted) await send(frame.json)
     }
@@ -67,12 +88,21 @@ export function protocolSocket(
         )
       const id = newId()
       await send(JSON.stringify({ type: 'success', id: command.id, result: { subscription_id: id } }))
-      if (subscriptions.size > 0) await replay(filter)
+      if (through >= 0) await replay(filter)
       subscriptions.set(id, filter)
+    }
+    /** Returns when there is another command, or after `ms`. */
+    const anotherCommand = async (ms: number) => {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      const timer = setTimeout(resolve, ms)
+      wake = resolve
+      if (waiting.length === 0 && !gone.signal.aborted) await promise
+      clearTimeout(timer)
+      wake = () => {}
     }
     /** What the connection is past already. */
     const replay = async (filter: FrameFilter) => {
-      const missed = readThread(ports, threadId)
+      const missed = readFrames(ports, threadId)
       try {
         while (!gone.signal.aborted) {
           const batch = await missed.read()
@@ -92,7 +122,7 @@ export function protocolSocket(
             throw new CommandError('no_such_subscription', 'This connection has no such subscription.')
           return await send(JSON.stringify({ type: 'success', id: command.id, result: {} }))
         }
-        await send(await answerCommand(ports, threadId, command))
+        await send(await answerCommand(ports, threadId, command, sender))
       } catch (error) {
         await send(refusal(command.id, told(error, ports.log)))
       }
@@ -100,7 +130,10 @@ export function protocolSocket(
 
     let sentAt = performance.now()
     while (!gone.signal.aborted) {
-      for (let command = waiting.shift(); command; command = waiting.shift()) await carryOut(command)
+      for (let command = waiting.shift(); command; command = waiting.shift()) {
+        await carryOut(command)
+        if (command.method === 'subscription.subscribe') await anotherCommand(MORE_COMMANDS_MS)
+      }
       // Without a subscription nothing is read, so that the first one begins at the beginning.
       const batch = subscriptions.size === 0 && through < 0 ? undefined : await reader.read()
       await sendFrames(batch ?? [], [...subscriptions.values()])
@@ -137,7 +170,7 @@ export function protocolSocket(
     onMessage({ data }, ws) {
       const envelope = Envelope.safeParse(json(data))
       if (!envelope.success) {
-        const what = 'Send {"id": number, "method": text, "params": object}.'
+        const what = `Send {"id": number, "method": text, "params": object}, at most ${MAX_DEPTH} levels deep.`
         ws.send(refusal(null, new CommandError('invalid_argument', what)))
       } else if (waiting.length >= MAX_WAITING) {
         ws.close(1008, 'Too many commands at once.')
@@ -149,12 +182,14 @@ export function protocolSocket(
     },
     onClose: end,
     onError: end,
+    end,
   }
 }
 
+/** `undefined` for what is no command: bytes, no JSON, or JSON too deep to be read. */
 function json(data: unknown): unknown {
   try {
-    return typeof data === 'string' ? JSON.parse(data) : undefined
+    return typeof data === 'string' && !isTooDeep(data) ? JSON.parse(data) : undefined
   } catch {
     return undefined
   }
@@ -164,6 +199,8 @@ function json(data: unknown): unknown {
 function told(error: unknown, log: Log): CommandError {
   if (error instanceof CommandError) return error
   if (error instanceof RuntimeError) return new CommandError('invalid_argument', error.message)
+  if (error instanceof HTTPException && (error.status === 401 || error.status === 403))
+    return new CommandError('permission_denied', error.message)
   log.error('A command failed', { cause: String(error) })
   return new CommandError('unknown_error', 'Internal error. The server log has the cause.')
 }

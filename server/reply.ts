@@ -8,14 +8,28 @@ export function json(c: Context, value: unknown, status: ContentfulStatusCode = 
   return c.body(encode(value), status, { 'Content-Type': 'application/json' })
 }
 
+interface Place {
+  limit: number
+  offset: number
+}
+
 /** A page of a list, with the protocol's headers: how many there are in all, and where the next page begins. */
-export function paged<T>(
+export async function paged<T>(
   c: Context,
-  { items, total }: Page<T>,
-  { limit, offset }: { limit: number; offset: number },
-): Response {
-  // The rows carry the count, so behind the last page it is not known.
-  if (items.length > 0 || offset === 0) c.header('X-Pagination-Total', String(total))
+  { limit, offset }: Place,
+  list: (place: Place) => Promise<Page<T>>,
+  show: (item: T) => unknown = (item) => item,
+): Promise<Response> {
+  const { items, total: told } = await list({ limit, offset })
+  // The rows carry the count, so behind the last page it has to be asked for.
+  const total = items.length > 0 || offset === 0 ? told : (await list({ limit: 1, offset: 0 })).total
+  c.header('X-Pagination-Total', String(total))
   if (offset + limit < total) c.header('X-Pagination-Next', String(offset + limit))
-  return json(c, items)
+  return json(c, items.map(show))
+}
+
+/** Of the thing only the fields that a client selects; unset: all. */
+export function selected(thing: object, fields: readonly string[] | null | undefined): object {
+  if (fields == null) return thing
+  return Object.fromEntries(Object.entries(thing).filter(([field]) => fields.includes(field)))
 }

@@ -1,19 +1,106 @@
+import type { Hono } from 'hono'
+import { isAllowed } from '../runtime/allowed.ts'
+import { systemAssistantId } from '../runtime/assistant.ts'
 import { RuntimeError } from '../runtime/errors.ts'
 import type { RunEvent } from '../runtime/event.ts'
 import { awaitRun, followRun, type FollowPorts } from '../runtime/follow.ts'
+import { encode } from '../runtime/json.ts'
 import { isStreamMode, type Run, type StreamMode } from '../runtime/run.ts'
-import { startRun, type StartPorts, type StartRequest } from '../runtime/start-run.ts'
+import { waitingInterrupts } from '../runtime/resume.ts'
+import { findAssistant, startRun, type StartPorts, type StartRequest } from '../runtime/start-run.ts'
+import type { Caller } from './auth.ts'
+import { checkThread } from './endpoint.ts'
 import type { Admission } from './overload.ts'
-import { HEARTBEAT_MS, sseResponse } from './sse.ts'
+import { HEARTBEAT_MS, sseHead, sseResponse } from './sse.ts'
 
 /** How often a waiting client gets a line break, so that nothing between takes the connection for dead. */
 export const KEEP_ALIVE_MS = 1_000
 
-export type RunPorts = StartPorts & FollowPorts & { admission: Admission; closing: AbortSignal }
+export interface RunPorts extends StartPorts, FollowPorts {
+  admission: Admission
+  closing: AbortSignal
+  /** The project's own routes, which webhooks may name by their path. */
+  custom: Hono | undefined
+}
 
-export async function admitRun(ports: RunPorts, start: StartRequest): Promise<Run> {
+/** Starts the run that the caller wants, if there is room for it and the assistant is one of theirs. */
+export async function admitRun(ports: RunPorts, caller: Caller, start: StartRequest): Promise<Run> {
   await ports.admission.run()
+  checkWebhook(ports, start.request.webhook)
+  if (caller.user !== undefined) await checkAssistant(ports, caller, start.assistantId)
+  if (caller.user !== undefined && start.request.command?.resume !== undefined)
+    await checkAnswer(ports, caller, start)
   return await startRun(ports, start)
+}
+
+/** A run with a place for its stream: without one it is not begun, and without the run nobody has the place. */
+export async function admitStream(
+  ports: RunPorts,
+  caller: Caller,
+  start: StartRequest,
+): Promise<{ run: Run; close: () => void }> {
+  const close = ports.admission.stream()
+  try {
+    return { run: await admitRun(ports, caller, start), close }
+  } catch (error) {
+    close()
+    throw error
+  }
+}
+
+export function checkWebhook({ custom }: Pick<RunPorts, 'custom'>, url: string | null | undefined): void {
+  if (url?.startsWith('/') !== true) return
+  if (!isPath(url)) throw new RuntimeError('invalid_input', 'webhook: The path names another host.')
+  if (custom !== undefined) return
+  throw new RuntimeError(
+    'invalid_input',
+    'webhook: A path names a route of the project, and this one has none (http.app). Give a whole URL.',
+  )
+}
+
+/** URLs are read as browsers do, which take `/\t/host` for another host. */
+function isPath(url: string): boolean {
+  const own = 'http://own.invalid'
+  return URL.canParse(url, own) && new URL(url, own).origin === own
+}
+
+/** Who may read a run may not end it by going away: that is a change of its thread. */
+export async function checkCancels({ threads }: RunPorts, caller: Caller, run: Run): Promise<void> {
+  const value = { thread_id: run.thread_id, run_id: run.run_id }
+  await checkThread(threads, run.thread_id, await caller.may('threads:update', value))
+}
+
+/** The assistant that every graph has is everybody's. */
+export async function checkAssistant(
+  { assistants }: Pick<RunPorts, 'assistants'>,
+  caller: Caller,
+  id: string,
+): Promise<void> {
+  const assistant = await findAssistant(assistants, id)
+  if (assistant.assistant_id === systemAssistantId(assistant.graph_id)) return
+  const allowed = await caller.may('assistants:read', { assistant_id: assistant.assistant_id })
+  if (!isAllowed(assistant.metadata, allowed))
+    throw new RuntimeError('assistant_not_found', 'Assistant not found')
+}
+
+/** Who answers holds in a run's command must be allowed what `/approvals` asks for. */
+async function checkAnswer(
+  { threads, holds }: RunPorts,
+  caller: Caller,
+  { threadId, allowed }: Pick<StartRequest, 'threadId' | 'allowed'>,
+): Promise<void> {
+  const thread = await threads.get(threadId)
+  // Of somebody else's the start says what it says of none.
+  if (thread === undefined || !isAllowed(thread.metadata, allowed)) return
+  const held = await holds.ofInterrupts(threadId, waitingInterrupts(thread))
+  if (held.length === 0) return
+  for (const { approval_id } of held) {
+    const changes = await caller.may('threads:update', { thread_id: threadId, approval_id })
+    if (!isAllowed(thread.metadata, changes))
+      throw new RuntimeError('thread_not_found', `Thread ${threadId} does not exist.`)
+  }
+  if (caller.studio)
+    throw new RuntimeError('hold_not_yours', 'A visitor by way of Studio decides no approvals.')
 }
 
 export interface StreamOptions {
@@ -43,8 +130,7 @@ export function streamRun(
   }
   const events = followRun(ports, place)
   return sseResponse(only === undefined ? events : ofModes(events, only), {
-    // With `Location` the official SDK comes back with Last-Event-ID when its connection breaks.
-    headers: { 'Content-Location': path, Location: `${path}/stream` },
+    headers: headersOf(path),
     closing: ports.closing,
     onEnd: close,
     onAbort() {
@@ -54,19 +140,40 @@ export function streamRun(
   })
 }
 
+/** With `Location` the official SDK comes back with Last-Event-ID when its connection breaks. */
+function headersOf(path: string): Record<string, string> {
+  return { 'Content-Location': path, Location: `${path}/stream` }
+}
+
+/** To HEAD, as `streamRun` begins. */
+export function headOfStream(path: string): Response {
+  return sseHead(headersOf(path))
+}
+
+/** To HEAD, as `waitForRun` begins. */
+export function headOfWait(path: string): Response {
+  return new Response(null, { headers: { 'Content-Type': 'application/json', 'Content-Location': path } })
+}
+
 export function waitForRun(
   ports: RunPorts,
   run: Run,
-  { path, cancel: cancelOnDisconnect }: { path: string; cancel: boolean },
+  { path, cancel: cancelOnDisconnect, begins = false }: { path: string; cancel: boolean; begins?: boolean },
 ): Response {
   const gone = new AbortController()
   const encoder = new TextEncoder()
-  const place = { threadId: run.thread_id, runId: run.run_id, idleMs: KEEP_ALIVE_MS, signal: gone.signal }
+  const place = {
+    threadId: run.thread_id,
+    runId: run.run_id,
+    idleMs: KEEP_ALIVE_MS,
+    signal: gone.signal,
+    begins,
+  }
   const body = new ReadableStream<Uint8Array>({
     async start(controller) {
       const values = await awaitRun(ports, place, async () => controller.enqueue(encoder.encode('\n')))
       if (gone.signal.aborted) return
-      controller.enqueue(encoder.encode(values))
+      controller.enqueue(encoder.encode(values ?? (await valuesOf(ports, run))))
       controller.close()
     },
     cancel() {
@@ -80,6 +187,11 @@ export function waitForRun(
       'Content-Location': path,
     },
   })
+}
+
+/** What a run without values of its own has left as it was. */
+async function valuesOf({ threads }: RunPorts, { thread_id }: Run): Promise<string> {
+  return encode((await threads.get(thread_id))?.values ?? null)
 }
 
 /** The client has gone, so there is nobody to tell when this fails. */

@@ -1,6 +1,8 @@
 import { z } from 'zod'
+import { AUDIT_KINDS } from '../runtime/audit.ts'
 import type { Json } from '../runtime/json.ts'
 import { STREAM_MODES } from '../runtime/run.ts'
+import { isSchedule, isTimeZone } from '../runtime/schedule.ts'
 
 /** Shapes of the Agent Server protocol, as its clients send and read them. */
 
@@ -107,21 +109,91 @@ export const Assistant = z.object({
   updated_at: z.string(),
 })
 
+const PruneStrategy = z.enum(['delete', 'keep_latest'])
+
+/** Minutes after the last change; a century at most. */
+const Minutes = z.number().positive().max(52_560_000)
+const Ttl = z.union([Minutes, z.object({ ttl: Minutes, strategy: PruneStrategy.nullish() })])
+export type Ttl = z.infer<typeof Ttl>
+
+/** A node's name; `__end__` and `__copy__` are LangGraph's own. */
+const AsNode = z.string().min(1).max(500)
+
+const StateUpdate = z.object({
+  values: Any.nullish(),
+  command: z.strictObject({ update: Any.optional(), goto: Any.optional() }).nullish(),
+  as_node: AsNode.nullish(),
+})
+
 export const ThreadCreate = z.object({
   thread_id: Uuid.nullish(),
   metadata: Dict.nullish(),
   if_exists: z.enum(['raise', 'do_nothing']).nullish(),
+  supersteps: z
+    .array(z.object({ updates: z.array(StateUpdate).min(1).max(100) }))
+    .max(1_000)
+    .nullish(),
+  ttl: Ttl.nullish(),
 })
 
-export const ThreadPatch = z.object({ metadata: Dict.nullish() })
+export const ThreadPatch = z
+  .object({ metadata: Dict.nullish(), ttl: Ttl.nullish() })
+  .meta({ examples: [{ metadata: { topic: 'orders' } }] })
+
+export const ThreadInclude = z.object({ include: Text(100).optional() })
+
+/** The official description says `stream_modes`, its SDK sends `stream_mode`. */
+const Modes = z.array(Text(200)).max(10).optional()
+export const ThreadJoin = z.object({ stream_mode: Modes, stream_modes: Modes })
+
+export const ThreadPrune = z
+  .object({ thread_ids: z.array(Uuid).max(1_000), strategy: PruneStrategy.default('delete') })
+  .meta({ examples: [{ thread_ids: ['00000000-0000-4000-8000-000000000000'], strategy: 'keep_latest' }] })
+
+export const ThreadStorage = z.object({
+  checkpoints: z.number().int(),
+  channels: z.record(z.string(), z.number().int()),
+  writes: z.number().int(),
+})
 
 export const ThreadStatus = z.enum(['idle', 'busy', 'interrupted', 'error'])
 
-export const ThreadSearch = z.object({
-  ids: z.array(Uuid).max(1_000).nullish(),
+export const ThreadCount = z.object({
   metadata: Dict.nullish(),
   values: Dict.nullish(),
   status: ThreadStatus.nullish(),
+})
+
+const THREAD_FIELDS = [
+  'thread_id',
+  'created_at',
+  'updated_at',
+  'state_updated_at',
+  'metadata',
+  'config',
+  'context',
+  'status',
+  'values',
+  'interrupts',
+  'error',
+] as const
+
+/** `values.messages[-1].content`: a field of the thread, then names, places and places from the end. */
+const ExtractPath = z
+  .string()
+  .max(500)
+  .regex(
+    /^(values|metadata|interrupts|config|status|error)(\.[^.[\]]+|\[-?\d{1,9}\])*$/,
+    'must be a path such as values.messages[-1].content',
+  )
+
+export const ThreadSearch = ThreadCount.extend({
+  ids: z.array(Uuid).max(1_000).nullish(),
+  select: z.array(z.enum(THREAD_FIELDS)).nullish(),
+  extract: z
+    .record(z.string().max(100), ExtractPath)
+    .refine((paths) => Object.keys(paths).length <= 10, 'must have at most 10 paths')
+    .nullish(),
   limit: limit(1_000),
   offset,
   sort_by: z
@@ -145,14 +217,20 @@ export const Thread = z.object({
   error: Any,
 })
 
-const CheckpointRef = z.object({
+export const CheckpointPlace = z.object({
   thread_id: z.string().nullish(),
   checkpoint_ns: Text(2_000).nullish(),
   checkpoint_id: Text(200).nullish(),
   checkpoint_map: z.record(z.string(), z.string()).nullish(),
 })
 
-export const StateAt = z.object({ checkpoint: CheckpointRef, subgraphs: z.boolean().nullish() })
+export const StateChange = StateUpdate.omit({ command: true })
+  .extend({ checkpoint: CheckpointPlace.nullish(), checkpoint_id: Text(200).nullish() })
+  .meta({ examples: [{ values: null, as_node: '__end__' }] })
+
+export const StatePatch = z.object({ metadata: Dict }).meta({ examples: [{ metadata: { reviewed: true } }] })
+
+export const StateAt = z.object({ checkpoint: CheckpointPlace, subgraphs: z.boolean().nullish() })
 
 export const ThreadState = z.object({
   values: Any,
@@ -160,8 +238,8 @@ export const ThreadState = z.object({
   tasks: z.array(z.looseObject({ id: z.string(), name: z.string() })),
   metadata: Any,
   created_at: z.string().nullable(),
-  checkpoint: CheckpointRef.nullable(),
-  parent_checkpoint: CheckpointRef.nullable(),
+  checkpoint: CheckpointPlace.nullable(),
+  parent_checkpoint: CheckpointPlace.nullable(),
   checkpoint_id: z.string().nullable(),
   parent_checkpoint_id: z.string().nullable(),
 })
@@ -178,7 +256,7 @@ export const History = z.object({
     ])
     .nullish(),
   metadata: Dict.nullish(),
-  checkpoint: CheckpointRef.nullish(),
+  checkpoint: CheckpointPlace.nullish(),
 })
 
 const StreamMode = z.enum(STREAM_MODES)
@@ -207,7 +285,7 @@ export const RunCreate = z.object({
   context: Dict.nullish(),
   metadata: Dict.nullish(),
   checkpoint_id: Text(200).nullish(),
-  checkpoint: CheckpointRef.nullish(),
+  checkpoint: CheckpointPlace.nullish(),
   interrupt_before: Nodes.nullish(),
   interrupt_after: Nodes.nullish(),
   stream_mode: z.union([StreamMode, z.array(StreamMode).max(STREAM_MODES.length * 2)]).nullish(),
@@ -218,9 +296,17 @@ export const RunCreate = z.object({
   if_not_exists: z.enum(['reject', 'create']).nullish(),
   after_seconds: z.number().min(0).max(31_536_000).nullish(),
   durability: z.enum(['sync', 'async', 'exit']).nullish(),
+  /** The older word for it: true is `async`, false is `exit`. */
+  checkpoint_during: z.boolean().nullish(),
+  /** Kept in the run's metadata: whoever collects feedback finds it there. */
+  feedback_keys: z.array(Text(200)).max(100).nullish(),
   webhook: z
-    .url({ protocol: /^https?$/, message: 'must be an http or https URL' })
-    .max(2_000)
+    .union([
+      z.url({ protocol: /^https?$/, message: 'must be an http or https URL, or a path of this server' }),
+      // A path of this server, where a project has routes of its own.
+      Text(2_000).regex(/^\/(?![/\\])/, 'must be an http or https URL, or a path of this server'),
+    ])
+    .refine((url) => url.length <= 2_000, 'is too long')
     .nullish(),
 })
 export type RunCreate = z.infer<typeof RunCreate>
@@ -233,6 +319,106 @@ const OnCompletion = z
 export const StatelessRunCreate = RunCreate.extend({ on_completion: OnCompletion.nullish() })
 export type StatelessRunCreate = z.infer<typeof StatelessRunCreate>
 export const RunBatch = z.array(StatelessRunCreate).min(1).max(100)
+
+/** What is said of each run of a cron; what would make no sense every time is left out. */
+export const CronRun = RunCreate.omit({
+  assistant_id: true,
+  command: true,
+  metadata: true,
+  checkpoint_id: true,
+  checkpoint: true,
+  on_disconnect: true,
+  if_not_exists: true,
+  after_seconds: true,
+})
+
+const CronFields = CronRun.extend({
+  schedule: Text(200).refine(
+    isSchedule,
+    'must be five fields: minute, hour, day of month, month and day of week, such as 30 9 * * 1-5',
+  ),
+  timezone: Text(100)
+    .refine(isTimeZone, 'must be a time zone of the IANA database, such as Europe/Stockholm')
+    .nullish(),
+  end_time: z.iso
+    .datetime({ offset: true, local: true, error: 'must be a time such as 2027-01-31T18:00:00Z' })
+    .nullish(),
+  enabled: z.boolean().nullish(),
+  on_run_completed: z.enum(['delete', 'keep']).nullish(),
+  metadata: Dict.nullish(),
+})
+
+export const CronParams = z.object({ cron_id: Uuid })
+
+export const CronCreate = CronFields.extend({ assistant_id: z.string().min(1).max(200) }).meta({
+  examples: [
+    {
+      assistant_id: 'react',
+      schedule: '30 9 * * 1-5',
+      timezone: 'Europe/Stockholm',
+      input: { messages: [{ role: 'user', content: 'What is new?' }] },
+    },
+  ],
+})
+
+export const CronPatch = CronFields.partial({ schedule: true }).meta({
+  examples: [{ schedule: '0 8 * * *', enabled: false }],
+})
+export type CronPatch = z.infer<typeof CronPatch>
+
+export const CronCount = z.object({
+  assistant_id: Text(200).nullish(),
+  thread_id: Uuid.nullish(),
+  enabled: z.boolean().nullish(),
+  metadata: Dict.nullish(),
+})
+
+const CRON_FIELDS = [
+  'cron_id',
+  'assistant_id',
+  'thread_id',
+  'on_run_completed',
+  'end_time',
+  'schedule',
+  'timezone',
+  'created_at',
+  'updated_at',
+  'user_id',
+  'payload',
+  'next_run_date',
+  'last_error',
+  'metadata',
+  'enabled',
+  'now',
+] as const
+
+export const CronSearch = CronCount.extend({
+  select: z.array(z.enum(CRON_FIELDS)).nullish(),
+  limit: limit(1_000),
+  offset,
+  sort_by: z
+    .enum(['cron_id', 'assistant_id', 'thread_id', 'created_at', 'updated_at', 'next_run_date'])
+    .default('created_at'),
+  sort_order: sortOrder,
+})
+
+export const Cron = z.object({
+  cron_id: z.string(),
+  assistant_id: z.string(),
+  thread_id: z.string().nullable(),
+  on_run_completed: z.enum(['delete', 'keep']).nullable(),
+  user_id: z.string().nullable(),
+  schedule: z.string(),
+  timezone: z.string().nullable(),
+  end_time: z.string().nullable(),
+  enabled: z.boolean(),
+  payload: Dict,
+  metadata: Dict,
+  next_run_date: z.string().nullable(),
+  last_error: z.object({ due: z.string(), error: z.string(), message: z.string() }).nullable(),
+  created_at: z.string(),
+  updated_at: z.string(),
+})
 
 export const StatelessRunParams = z.object({ run_id: Uuid })
 
@@ -261,7 +447,47 @@ export const Run = z.object({
   updated_at: z.string(),
 })
 
-export const RunList = z.object({ limit: limit(1_000), offset, status: RunStatus.optional() })
+const RUN_FIELDS = [
+  'run_id',
+  'thread_id',
+  'assistant_id',
+  'created_at',
+  'updated_at',
+  'status',
+  'metadata',
+  'kwargs',
+  'multitask_strategy',
+] as const
+
+/** Names as the official SDK sends them, a JSON list in one parameter, or separated by commas. */
+const SelectRun = Text(500)
+  .transform((text) =>
+    text
+      .replaceAll(/[[\]"\s]/g, '')
+      .split(',')
+      .filter(Boolean),
+  )
+  .pipe(z.array(z.enum(RUN_FIELDS)))
+
+export const RunList = z.object({
+  limit: limit(1_000),
+  offset,
+  status: RunStatus.optional(),
+  select: SelectRun.optional(),
+})
+export const MetricsFormat = z.enum(['prometheus', 'json']).default('prometheus')
+
+const Emptied = z.boolean().optional()
+export const Truncate = z
+  .strictObject({
+    runs: Emptied,
+    threads: Emptied,
+    assistants: Emptied,
+    checkpointer: Emptied,
+    store: Emptied,
+  })
+  .meta({ examples: [{ store: true }] })
+
 export const RunCancel = z.object({
   wait: QueryFlag,
   action: z.enum(['interrupt', 'rollback']).default('interrupt'),
@@ -331,4 +557,108 @@ export const Effect = z.object({
   ended_at: z.string().nullable(),
 })
 
+const Moment = z.iso.datetime({ offset: true, message: 'must be a moment such as 2030-01-31T12:00:00Z' })
+
+export const AuditList = z.object({
+  thread_id: Uuid.optional(),
+  kind: z.enum(AUDIT_KINDS).optional(),
+  actor: Text(500).optional(),
+  tool: Text(200).optional(),
+  since: Moment.optional(),
+  until: Moment.optional(),
+  order: sortOrder,
+  limit: z.coerce.number().int().min(1).max(10_000_000).optional(),
+  cursor: Text(500).optional(),
+})
+
+export const AuditEntry = z.looseObject({
+  chain: z.string(),
+  seq: z.number().int(),
+  at: z.string(),
+  kind: z.enum(AUDIT_KINDS),
+  actor: z.string(),
+  actor_type: z.enum(['person', 'agent', 'system']),
+  thread_id: z.string().optional(),
+  run_id: z.string().optional(),
+  assistant_id: z.string().optional(),
+  approval_id: z.string().optional(),
+  message_id: z.string().optional(),
+  call_id: z.string().optional(),
+  tool: z.string().optional(),
+  data: Dict,
+  oversight: z
+    .object({
+      decision_id: z.string(),
+      system_id: z.string(),
+      model_version: z.string().nullable(),
+      input_sha256: z.string(),
+      output_sha256: z.string().nullable(),
+      decision: z.string(),
+      human_review: z.boolean(),
+      reviewed_by: z.string().nullable(),
+      timestamp: z.string(),
+      risk_tier: z.string(),
+    })
+    .optional(),
+  previous: z.string(),
+  mac: z.string(),
+})
+
 export const FileEntry = z.object({ path: z.string(), size: z.number().int(), modified_at: z.string() })
+
+const ITEM = { namespace: ['users', 'ada'], key: 'likes' }
+const Labels = z.array(Text(1_000)).max(200)
+/** Labels to look for: `*` stands for any one. */
+const LabelPattern = z.array(Text(1_000).regex(/^[^.]+$/, 'must be a label without dots')).max(200)
+const ItemKey = z.object({ namespace: Labels, key: Text(1_000) })
+
+export const ItemPut = ItemKey.extend({
+  value: Dict,
+  index: z.union([z.literal(false), z.array(Text(1_000)).max(100)]).nullish(),
+  /** Minutes; null: for ever. A hundred years at most. */
+  ttl: z.number().positive().max(52_560_000).nullish(),
+}).meta({ examples: [{ ...ITEM, value: { text: 'Ada likes apricots.' } }] })
+
+export const ItemDelete = ItemKey.meta({ examples: [ITEM] })
+
+export const ItemGet = z.object({
+  namespace: Labels.meta({
+    description: 'Labels, joined by dots or one by one',
+    examples: [[ITEM.namespace.join('.')]],
+  }).transform((given) => given.flatMap((labels) => labels.split('.'))),
+  key: Text(1_000).meta({ examples: [ITEM.key] }),
+  refresh_ttl: z
+    .enum(['true', 'false', '1', '0'])
+    .transform((value) => value === 'true' || value === '1')
+    .optional(),
+})
+
+export const ItemSearch = z
+  .object({
+    namespace_prefix: Labels.nullish(),
+    filter: Dict.nullish(),
+    query: Text(10_000).nullish(),
+    limit: limit(1_000),
+    offset,
+    refresh_ttl: z.boolean().nullish(),
+  })
+  .meta({ examples: [{ namespace_prefix: ['users'], query: 'apricots' }] })
+
+export const NamespaceSearch = z
+  .object({
+    prefix: LabelPattern.nullish(),
+    suffix: LabelPattern.nullish(),
+    max_depth: z.number().int().min(1).max(200).nullish(),
+    limit: limit(1_000).default(100),
+    offset,
+  })
+  .meta({ examples: [{ prefix: ['users', '*'] }] })
+
+export const StoreItem = z.object({
+  namespace: z.array(z.string()),
+  key: z.string(),
+  value: Any,
+  created_at: z.string(),
+  updated_at: z.string(),
+  score: z.number().optional(),
+})

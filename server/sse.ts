@@ -13,6 +13,11 @@ const HEADERS = {
   'X-Accel-Buffering': 'no',
 }
 
+/** What a stream would begin with: an answer without a body has no reader that could end it. */
+export function sseHead(headers: Record<string, string> = {}): Response {
+  return new Response(null, { headers: { ...HEADERS, ...headers } })
+}
+
 /** `seq` is the SSE `id`. */
 export type SseEvent = Omit<RunEvent, 'seq'> & { seq: number | string }
 

@@ -1,10 +1,13 @@
 import { type Dispatcher, request } from 'undici'
 import type { SendWebhook } from '../runtime/webhooks.ts'
 
-/** Posts through the dispatcher, which says what may be reached. Redirects are not followed. */
-export function webhookSender(dispatcher: Dispatcher): SendWebhook {
+/** Posts through the dispatcher, which says what may be reached. Redirects are not followed. Paths are of `own`. */
+export function webhookSender(dispatcher: Dispatcher, own: string): SendWebhook {
   return async (url, body, { id, signal }) => {
-    const answer = await request(url, {
+    const target = new URL(url, own)
+    if (url.startsWith('/') && target.origin !== new URL(own).origin)
+      throw new Error('The path names another host.')
+    const answer = await request(target, {
       method: 'POST',
       dispatcher,
       signal,

@@ -11,8 +11,8 @@ const MAX_PART_BYTES = 255
 /** Bounds the directories that a thousand files can bring with them. */
 const MAX_DEPTH = 32
 
-/** A thread's own writes replace files; five in the time of one open are no accident. */
-const ATTEMPTS = 5
+/** A thread's own writes replace files, and on a busy machine several in the time of one open. */
+const ATTEMPTS = 20
 
 const HINT = 'Use a path relative to the workspace, such as "reports/2026.csv".'
 

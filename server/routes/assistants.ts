@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { type Allowed, isAllowed } from '../../runtime/allowed.ts'
 import { RuntimeError } from '../../runtime/errors.ts'
 import type { Json } from '../../runtime/json.ts'
 import { schemasOf } from '../../runtime/graph-schemas.ts'
@@ -7,8 +8,9 @@ import type { Workspaces } from '../../runtime/workspaces.ts'
 import { newId } from '../../runtime/ids.ts'
 import { type Assistant as RuntimeAssistant, systemAssistantId } from '../../runtime/assistant.ts'
 import { findAssistant } from '../../runtime/start-run.ts'
+import { nameOf } from '../auth.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
-import { json, paged } from '../reply.ts'
+import { json, paged, selected } from '../reply.ts'
 import {
   Assistant,
   AssistantCount,
@@ -40,23 +42,26 @@ export function assistantRoutes(ports: AssistantPorts): Endpoint[] {
       method: 'post',
       path: '/assistants/count',
       tag: 'Assistants',
+      access: 'assistants:search',
       summary: 'Count assistants',
       body: AssistantCount,
       bodyOptional: true,
       answers: { 200: { description: 'How many there are', schema: z.number().int() } },
-      handle: async (c, { body }) => json(c, await assistants.count(filterOf(body))),
+      handle: async (c, { body }, { allowed }) =>
+        json(c, await assistants.count({ ...filterOf(body), allowed })),
     }),
     endpoint({
       method: 'post',
       path: '/assistants/:assistant_id/versions',
       tag: 'Assistants',
+      access: 'assistants:read',
       summary: "An assistant's versions, newest first",
       params: AssistantParams,
       body: AssistantVersions,
       bodyOptional: true,
       answers: { 200: { description: 'Versions', schema: z.array(Assistant) }, ...NOT_FOUND },
-      async handle(c, { params, body }) {
-        const { assistant_id } = await findAssistant(assistants, params.assistant_id)
+      async handle(c, { params, body }, { allowed }) {
+        const { assistant_id } = await allowedAssistant(assistants, params.assistant_id, allowed)
         const { metadata, ...page } = body
         return json(
           c,
@@ -68,29 +73,38 @@ export function assistantRoutes(ports: AssistantPorts): Endpoint[] {
       method: 'post',
       path: '/assistants/search',
       tag: 'Assistants',
+      access: 'assistants:search',
       summary: 'Search assistants',
       body: AssistantSearch,
       bodyOptional: true,
       answers: { 200: { description: 'A page of assistants', schema: z.array(Assistant) } },
-      async handle(c, { body }) {
+      async handle(c, { body }, { allowed }) {
         const { graph_id, name, metadata, select, ...page } = body
-        const found = await assistants.search({ ...page, ...filterOf({ graph_id, name, metadata }) })
-        return paged(c, { total: found.total, items: found.items.map((one) => selected(one, select)) }, page)
+        const filter = { ...page, ...filterOf({ graph_id, name, metadata }), allowed }
+        return await paged(
+          c,
+          page,
+          (place) => assistants.search({ ...filter, ...place }),
+          (one) => selected(one, select),
+        )
       },
     }),
     endpoint({
       method: 'get',
       path: '/assistants/:assistant_id',
       tag: 'Assistants',
+      access: 'assistants:read',
       summary: 'Get an assistant by its id, or by the id of its graph',
       params: AssistantParams,
       answers: { 200: { description: 'The assistant', schema: Assistant }, ...NOT_FOUND },
-      handle: async (c, { params }) => json(c, await findAssistant(assistants, params.assistant_id)),
+      handle: async (c, { params }, { allowed }) =>
+        json(c, await allowedAssistant(assistants, params.assistant_id, allowed)),
     }),
     endpoint({
       method: 'get',
       path: '/assistants/:assistant_id/graph',
       tag: 'Assistants',
+      access: 'assistants:read',
       summary: "The graph's nodes and edges",
       params: AssistantParams,
       query: z.object({
@@ -100,9 +114,9 @@ export function assistantRoutes(ports: AssistantPorts): Endpoint[] {
           .default('false'),
       }),
       answers: { 200: { description: 'Nodes and edges', schema: z.looseObject({}) }, ...NOT_FOUND },
-      async handle(c, { params, query }) {
-        const assistant = await findAssistant(assistants, params.assistant_id)
-        const graph = await graphs.get(assistant.graph_id, {})
+      async handle(c, { params, query }, { allowed }) {
+        const assistant = await allowedAssistant(assistants, params.assistant_id, allowed)
+        const graph = await graphOf(graphs, assistant)
         const xray = query.xray === 'true' ? true : query.xray === 'false' ? false : Number(query.xray)
         return json(
           c,
@@ -114,15 +128,16 @@ export function assistantRoutes(ports: AssistantPorts): Endpoint[] {
       method: 'get',
       path: '/assistants/:assistant_id/schemas',
       tag: 'Assistants',
+      access: 'assistants:read',
       summary: "JSON schemas of the graph's input, output and state",
       params: AssistantParams,
       answers: { 200: { description: 'Schemas', schema: z.looseObject({}) }, ...NOT_FOUND },
-      async handle(c, { params }) {
-        const assistant = await findAssistant(assistants, params.assistant_id)
+      async handle(c, { params }, { allowed }) {
+        const assistant = await allowedAssistant(assistants, params.assistant_id, allowed)
         if (!graphs.ids().includes(assistant.graph_id)) {
           throw new RuntimeError('graph_not_found', `Graph "${assistant.graph_id}" is not served here.`)
         }
-        return json(c, schemasOf(assistant.graph_id, await graphs.get(assistant.graph_id, {})))
+        return json(c, schemasOf(assistant.graph_id, await graphOf(graphs, assistant)))
       },
     }),
   ]
@@ -135,13 +150,14 @@ function subgraphRoute({ assistants, graphs }: AssistantPorts, path: '' | '/:nam
     method: 'get',
     path: `/assistants/:assistant_id/subgraphs${path}`,
     tag: 'Assistants',
+    access: 'assistants:read',
     summary: "JSON schemas of the graph's subgraphs",
     params: AssistantParams.extend(namespace),
     query: z.object({ recurse: QueryFlag }),
     answers: { 200: { description: 'Schemas by namespace', schema: z.looseObject({}) }, ...NOT_FOUND },
-    async handle(c, { params, query }) {
-      const assistant = await findAssistant(assistants, params.assistant_id)
-      const graph = await graphs.get(assistant.graph_id, {})
+    async handle(c, { params, query }, { allowed }) {
+      const assistant = await allowedAssistant(assistants, params.assistant_id, allowed)
+      const graph = await graphOf(graphs, assistant)
       const only = 'namespace' in params ? String(params.namespace) : undefined
       const found: Record<string, unknown> = {}
       for await (const [name, subgraph] of graph.getSubgraphsAsync(only, query.recurse)) {
@@ -172,10 +188,11 @@ function assistantChanges({ assistants, graphs, threads, workspaces }: Assistant
       method: 'post',
       path: '/assistants',
       tag: 'Assistants',
+      access: 'assistants:create',
       summary: 'Create an assistant: a graph with settings',
       body: AssistantCreate,
       answers: { ...answers, 409: { description: 'It exists' } },
-      async handle(c, { body }) {
+      async handle(c, { body }, { allowed }) {
         checkGraph(body.graph_id)
         const assistant = {
           assistant_id: body.assistant_id ?? newId(),
@@ -186,19 +203,22 @@ function assistantChanges({ assistants, graphs, threads, workspaces }: Assistant
           context: body.context ?? {},
           metadata: body.metadata ?? {},
         }
-        return json(c, await assistants.create(assistant, body.if_exists ?? 'raise'))
+        const existing = await assistants.get(assistant.assistant_id)
+        const foreign = existing !== undefined && !isAllowed(existing.metadata, allowed)
+        return json(c, await assistants.create(assistant, foreign ? 'raise' : (body.if_exists ?? 'raise')))
       },
     }),
     endpoint({
       ...one,
       method: 'patch',
       path: '/assistants/:assistant_id',
+      access: 'assistants:update',
       summary: 'Change an assistant, as a new version; metadata is merged',
       body: AssistantPatch,
       answers,
-      async handle(c, { params, body }) {
+      async handle(c, { params, body }, { allowed }) {
         checkGraph(body.graph_id)
-        const { assistant_id } = await findAssistant(assistants, params.assistant_id)
+        const { assistant_id } = await allowedAssistant(assistants, params.assistant_id, allowed)
         const given = Object.entries(body).filter(([, value]) => value != null)
         return json(c, await assistants.update(assistant_id, Object.fromEntries(given)))
       },
@@ -207,11 +227,12 @@ function assistantChanges({ assistants, graphs, threads, workspaces }: Assistant
       ...one,
       method: 'post',
       path: '/assistants/:assistant_id/latest',
+      access: 'assistants:update',
       summary: 'Make a version the one that counts',
       body: AssistantLatest,
       answers,
-      async handle(c, { params, body }) {
-        const { assistant_id } = await findAssistant(assistants, params.assistant_id)
+      async handle(c, { params, body }, { allowed }) {
+        const { assistant_id } = await allowedAssistant(assistants, params.assistant_id, allowed)
         const assistant = await assistants.setLatest(assistant_id, body.version)
         if (assistant) return json(c, assistant)
         throw new RuntimeError('assistant_not_found', `The assistant has no version ${body.version}.`)
@@ -221,11 +242,12 @@ function assistantChanges({ assistants, graphs, threads, workspaces }: Assistant
       ...one,
       method: 'delete',
       path: '/assistants/:assistant_id',
+      access: 'assistants:delete',
       summary: 'Delete an assistant; with delete_threads also its threads',
       query: z.object({ delete_threads: QueryFlag }),
       answers: { 204: { description: 'Deleted' }, 409: { description: "The server's own" }, ...NOT_FOUND },
-      async handle(c, { params, query }) {
-        const { assistant_id, graph_id } = await findAssistant(assistants, params.assistant_id)
+      async handle(c, { params, query }, { allowed, caller }) {
+        const { assistant_id, graph_id } = await allowedAssistant(assistants, params.assistant_id, allowed)
         if (assistant_id === systemAssistantId(graph_id) && graphs.ids().includes(graph_id)) {
           throw new RuntimeError(
             'assistant_is_system',
@@ -234,7 +256,9 @@ function assistantChanges({ assistants, graphs, threads, workspaces }: Assistant
         }
         if (query.delete_threads) {
           for (const threadId of await threads.ofAssistant(assistant_id)) {
-            await threads.delete(threadId)
+            const theirs = await caller.may('threads:delete', { thread_id: threadId })
+            if (!(await threads.allows(threadId, theirs))) continue
+            await threads.delete(threadId, nameOf(caller))
             await workspaces.clear(threadId)
           }
         }
@@ -243,6 +267,21 @@ function assistantChanges({ assistants, graphs, threads, workspaces }: Assistant
       },
     }),
   ]
+}
+
+/** As a run of the assistant would have it: a factory makes its graph of the configuration. */
+function graphOf(graphs: Graphs, { assistant_id, graph_id, config }: RuntimeAssistant): Promise<Graph> {
+  const configurable = Configurable.parse(config['configurable'])
+  return graphs.get(graph_id, { ...configurable, assistant_id, graph_id })
+}
+
+const Configurable = z.record(z.string(), z.unknown()).catch({})
+
+/** One that is somebody else's is not there. */
+async function allowedAssistant(assistants: Assistants, id: string, allowed: Allowed) {
+  const found = await findAssistant(assistants, id)
+  if (isAllowed(found.metadata, allowed)) return found
+  throw new RuntimeError('assistant_not_found', 'Assistant not found')
 }
 
 function filterOf({
@@ -255,9 +294,4 @@ function filterOf({
     ...(name == null ? {} : { name }),
     ...(metadata == null ? {} : { metadata }),
   }
-}
-
-function selected(assistant: RuntimeAssistant, select: string[] | null | undefined): object {
-  if (select == null) return assistant
-  return Object.fromEntries(Object.entries(assistant).filter(([field]) => select.includes(field)))
 }

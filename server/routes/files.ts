@@ -33,6 +33,7 @@ export function fileRoutes({
       method: 'get',
       path: '/threads/:thread_id/files',
       tag: 'Files',
+      access: 'threads:read',
       summary: "List the files of a thread's workspace",
       params: ThreadParams,
       answers: {
@@ -47,6 +48,7 @@ export function fileRoutes({
     endpoint({
       ...file,
       method: 'put',
+      access: 'threads:update',
       summary: 'Write a file: the body is its bytes',
       answers: {
         200: { description: 'The file', schema: FileEntry },
@@ -64,6 +66,7 @@ export function fileRoutes({
     endpoint({
       ...file,
       method: 'get',
+      access: 'threads:read',
       summary: "Read a file's bytes",
       answers: { 200: { description: 'Its bytes', type: 'application/octet-stream' }, ...REFUSED },
       async handle(_c, { params }) {
@@ -75,6 +78,7 @@ export function fileRoutes({
     endpoint({
       ...file,
       method: 'delete',
+      access: 'threads:update',
       summary: 'Delete a file',
       answers: { 204: { description: 'Deleted' }, ...REFUSED },
       async handle(c, { params }) {

@@ -1,7 +1,8 @@
 import { HTTPException } from 'hono/http-exception'
 import { z } from 'zod'
-import { followThread, type ThreadFrame } from '../../runtime/follow-thread.ts'
-import { answerCommand, type CommandPorts, Envelope } from '../commands.ts'
+import { RuntimeError } from '../../runtime/errors.ts'
+import { followThread, positionOfFrame, type ThreadFrame } from '../../runtime/follow-thread.ts'
+import { answerCommand, checkRead, type CommandPorts, Envelope } from '../commands.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
 import { ThreadParams } from '../schemas.ts'
 import { HEARTBEAT_MS, type SseEvent, sseResponse } from '../sse.ts'
@@ -30,6 +31,7 @@ export function protocolRoutes(ports: CommandPorts): Endpoint[] {
       method: 'post',
       path: '/threads/:thread_id/commands',
       tag: 'Event streaming',
+      access: 'own',
       summary: 'Start a run, answer an interrupt, read the state: a command of event streaming v2',
       params: ThreadParams,
       body: z.json().meta({ examples: [{ id: 1, method: 'state.get', params: {} }] }),
@@ -38,11 +40,11 @@ export function protocolRoutes(ports: CommandPorts): Endpoint[] {
         400: { description: 'No command: an id, a method and params' },
         404: { description: 'No such assistant' },
       },
-      async handle(c, { params, body }) {
+      async handle(c, { params, body }, { caller, headers }) {
         const envelope = Envelope.safeParse(body)
         if (!envelope.success)
           throw new HTTPException(400, { message: 'Send {"id": number, "method": text, "params": object}.' })
-        const answer = await answerCommand(ports, params.thread_id, envelope.data)
+        const answer = await answerCommand(ports, params.thread_id, envelope.data, { caller, headers })
         return c.body(answer, 200, { 'Content-Type': 'application/json' })
       },
     }),
@@ -50,20 +52,26 @@ export function protocolRoutes(ports: CommandPorts): Endpoint[] {
       method: 'post',
       path: '/threads/:thread_id/stream/events',
       tag: 'Event streaming',
+      access: 'own',
       summary: 'All runs of a thread, past and to come, as the frames of event streaming v2',
       params: ThreadParams,
       body: Filter,
       answers: {
         200: { description: 'Server-sent events, until the client goes', type: 'text/event-stream' },
+        422: { description: 'The filter, or Last-Event-ID, makes no sense' },
       },
-      handle(_c, { params, body }) {
+      async handle(c, { params, body }, { caller }) {
+        await checkRead(ports, params.thread_id, caller)
+        const since =
+          body.since ?? (await positionAfter(ports, params.thread_id, c.req.header('last-event-id')))
         const close = ports.admission.stream()
         const gone = new AbortController()
         const frames = followThread(ports, {
           threadId: params.thread_id,
           filter: filterOf(body),
-          since: body.since ?? -1,
+          since,
           idleMs: HEARTBEAT_MS,
+          permitted: () => checkRead(ports, params.thread_id, caller),
           signal: gone.signal,
         })
         return sseResponse(asEvents(frames), {
@@ -75,6 +83,21 @@ export function protocolRoutes(ports: CommandPorts): Endpoint[] {
       },
     }),
   ]
+}
+
+/** As browsers come back: with the id of the last frame that they have. */
+async function positionAfter(
+  { events }: CommandPorts,
+  threadId: string,
+  id: string | undefined,
+): Promise<number> {
+  if (id === undefined || id === '' || id === '-' || id === '-1') return -1
+  const position = await positionOfFrame(events, threadId, id)
+  if (position !== undefined) return position
+  throw new RuntimeError(
+    'invalid_input',
+    'Last-Event-ID must be the event_id of a frame of this thread, or - for all.',
+  )
 }
 
 async function* asEvents(batches: AsyncGenerator<ThreadFrame[] | null>): AsyncGenerator<SseEvent[] | null> {

@@ -2,11 +2,16 @@ import { z } from 'zod'
 import { RuntimeError } from '../../runtime/errors.ts'
 import { awaitRun } from '../../runtime/follow.ts'
 import type { Run as RuntimeRun } from '../../runtime/run.ts'
+import { nameOf } from '../auth.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
-import { json, paged } from '../reply.ts'
+import { json, paged, selected } from '../reply.ts'
 import { startOf } from '../run-request.ts'
 import {
   admitRun,
+  admitStream,
+  checkCancels,
+  headOfStream,
+  headOfWait,
   KEEP_ALIVE_MS,
   lastEventId,
   modesOf,
@@ -34,10 +39,11 @@ export function runRoutes(ports: RunPorts): Endpoint[] {
     endpoint({
       ...create,
       path: '/threads/:thread_id/runs',
+      access: 'threads:create_run',
       summary: 'Start a run in the background',
       answers: { 200: { description: 'The run', schema: Run }, ...NOT_FOUND, ...REFUSED },
-      async handle(c, { params, body }) {
-        const run = await admitRun(ports, startOf(params.thread_id, body))
+      async handle(c, { params, body }, ask) {
+        const run = await admitRun(ports, ask.caller, startOf(params.thread_id, body, ask))
         c.header('Content-Location', pathOf(run))
         return json(c, run)
       },
@@ -45,14 +51,12 @@ export function runRoutes(ports: RunPorts): Endpoint[] {
     endpoint({
       ...create,
       path: '/threads/:thread_id/runs/stream',
+      access: 'threads:create_run',
       summary: 'Start a run and stream its events',
       answers: { ...EVENTS, ...NOT_FOUND, ...REFUSED },
-      async handle(_c, { params, body }) {
-        const close = ports.admission.stream()
-        const run = await admitRun(ports, startOf(params.thread_id, body)).catch((error: unknown) => {
-          close()
-          throw error
-        })
+      async handle(_c, { params, body }, ask) {
+        const start = startOf(params.thread_id, body, ask)
+        const { run, close } = await admitStream(ports, ask.caller, start)
         return streamRun(ports, run, {
           path: pathOf(run),
           after: -1,
@@ -64,11 +68,16 @@ export function runRoutes(ports: RunPorts): Endpoint[] {
     endpoint({
       ...create,
       path: '/threads/:thread_id/runs/wait',
+      access: 'threads:create_run',
       summary: 'Start a run and wait for its end',
       answers: { ...VALUES, ...NOT_FOUND, ...REFUSED },
-      async handle(_c, { params, body }) {
-        const run = await admitRun(ports, startOf(params.thread_id, body))
-        return waitForRun(ports, run, { path: pathOf(run), cancel: body.on_disconnect === 'cancel' })
+      async handle(_c, { params, body }, ask) {
+        const run = await admitRun(ports, ask.caller, startOf(params.thread_id, body, ask))
+        return waitForRun(ports, run, {
+          path: pathOf(run),
+          cancel: body.on_disconnect === 'cancel',
+          begins: true,
+        })
       },
     }),
     ...runReads(ports),
@@ -83,23 +92,26 @@ function runReads(ports: RunPorts): Endpoint[] {
       method: 'get',
       path: '/threads/:thread_id/runs',
       tag: 'Runs',
+      access: 'threads:read',
       summary: "List a thread's runs, newest first",
       params: ThreadParams,
       query: RunList,
       answers: { 200: { description: 'A page of runs', schema: z.array(Run) }, ...NOT_FOUND },
       async handle(c, { params, query }) {
         await findThread(ports.threads, params.thread_id)
-        const { status, ...page } = query
-        return paged(
+        const { status, select, ...page } = query
+        return await paged(
           c,
-          await ports.runs.list(params.thread_id, { ...page, ...(status ? { status } : {}) }),
           page,
+          (place) => ports.runs.list(params.thread_id, { ...place, ...(status ? { status } : {}) }),
+          (run) => selected(run, select),
         )
       },
     }),
     endpoint({
       ...one,
       path: '/threads/:thread_id/runs/:run_id',
+      access: 'threads:read',
       summary: 'Get a run',
       answers: { 200: { description: 'The run', schema: Run }, ...NOT_FOUND },
       handle: async (c, { params }) => json(c, await findRun(ports, params)),
@@ -107,24 +119,30 @@ function runReads(ports: RunPorts): Endpoint[] {
     endpoint({
       ...one,
       path: '/threads/:thread_id/runs/:run_id/join',
+      access: 'threads:read',
       summary: "Wait for a run's end",
       query: RunJoin,
       answers: { ...VALUES, ...NOT_FOUND },
-      async handle(_c, { params, query }) {
+      async handle(c, { params, query }, { caller }) {
         const run = await findRun(ports, params)
+        if (query.cancel_on_disconnect) await checkCancels(ports, caller, run)
+        if (c.req.method === 'HEAD') return headOfWait(pathOf(run))
         return waitForRun(ports, run, { path: pathOf(run), cancel: query.cancel_on_disconnect })
       },
     }),
     endpoint({
       ...one,
       path: '/threads/:thread_id/runs/:run_id/stream',
+      access: 'threads:read',
       summary: "A run's events, from the beginning or after Last-Event-ID",
       query: RunJoin.extend({ stream_mode: z.string().max(200).optional() }),
       answers: { ...EVENTS, ...NOT_FOUND },
-      async handle(c, { params, query }) {
+      async handle(c, { params, query }, { caller }) {
         const after = lastEventId(c.req.header('last-event-id'))
         const only = modesOf(query.stream_mode)
         const run = await findRun(ports, params)
+        if (query.cancel_on_disconnect) await checkCancels(ports, caller, run)
+        if (c.req.method === 'HEAD') return headOfStream(pathOf(run))
         return streamRun(ports, run, {
           path: pathOf(run),
           only,
@@ -143,6 +161,7 @@ function runChanges(ports: RunPorts): Endpoint[] {
       method: 'post',
       path: '/threads/:thread_id/runs/:run_id/cancel',
       tag: 'Runs',
+      access: 'threads:update',
       summary: 'Cancel a run; with action=rollback also its checkpoints',
       params: RunParams,
       query: RunCancel,
@@ -151,9 +170,9 @@ function runChanges(ports: RunPorts): Endpoint[] {
         204: { description: 'It has ended' },
         ...NOT_FOUND,
       },
-      async handle(c, { params, query }) {
+      async handle(c, { params, query }, { caller }) {
         const run = await findRun(ports, params)
-        await ports.runs.cancel(run.thread_id, run.run_id, query.action)
+        await ports.runs.cancel(run.thread_id, run.run_id, query.action, nameOf(caller))
         if (!query.wait) return c.body(null, 202)
         const place = {
           threadId: run.thread_id,
@@ -169,6 +188,7 @@ function runChanges(ports: RunPorts): Endpoint[] {
       method: 'post',
       path: '/threads/:thread_id/runs/:run_id/redrive',
       tag: 'Runs',
+      access: 'threads:update',
       summary: 'Let a failed run go on from its last checkpoint',
       params: RunParams,
       answers: { 202: { description: 'The run, queued again', schema: Run }, ...NOT_FOUND, ...REFUSED },
@@ -186,12 +206,13 @@ function runChanges(ports: RunPorts): Endpoint[] {
       method: 'delete',
       path: '/threads/:thread_id/runs/:run_id',
       tag: 'Runs',
+      access: 'threads:delete',
       summary: 'Delete a run that is not running',
       params: RunParams,
       answers: { 204: { description: 'Deleted' }, ...NOT_FOUND, ...REFUSED },
-      async handle(c, { params }) {
+      async handle(c, { params }, { caller }) {
         await findRun(ports, params)
-        await ports.runs.delete(params.thread_id, params.run_id)
+        await ports.runs.delete(params.thread_id, params.run_id, nameOf(caller))
         return c.body(null, 204)
       },
     }),

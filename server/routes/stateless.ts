@@ -1,12 +1,24 @@
 import { z } from 'zod'
+import { restricts } from '../../runtime/allowed.ts'
 import { RuntimeError } from '../../runtime/errors.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { Run as RuntimeRun } from '../../runtime/run.ts'
 import { findAssistant, type StartRequest } from '../../runtime/start-run.ts'
-import { type Endpoint, endpoint } from '../endpoint.ts'
+import { type Ask, type Endpoint, endpoint, mayRun } from '../endpoint.ts'
+import { type Caller, nameOf } from '../auth.ts'
 import { json } from '../reply.ts'
 import { startOf } from '../run-request.ts'
-import { admitRun, lastEventId, modesOf, type RunPorts, streamRun, waitForRun } from '../run-streams.ts'
+import {
+  admitRun,
+  admitStream,
+  checkCancels,
+  headOfStream,
+  lastEventId,
+  modesOf,
+  type RunPorts,
+  streamRun,
+  waitForRun,
+} from '../run-streams.ts'
 import { Run, RunBatch, RunCancelMany, RunJoin, StatelessRunCreate, StatelessRunParams } from '../schemas.ts'
 
 const NOT_FOUND = { 404: { description: 'No such assistant or run' } }
@@ -19,10 +31,11 @@ export function statelessRoutes(ports: RunPorts): Endpoint[] {
     endpoint({
       ...create,
       path: '/runs',
+      access: 'threads:create_run',
       summary: 'Start a run on a thread of its own',
       answers: { 200: { description: 'The run', schema: Run }, ...NOT_FOUND, ...REFUSED },
-      async handle(c, { body }) {
-        const run = await admitRun(ports, statelessOf(body))
+      async handle(c, { body }, ask) {
+        const run = await admitRun(ports, ask.caller, statelessOf(body, ask))
         c.header('Content-Location', pathOf(run))
         return json(c, run)
       },
@@ -30,18 +43,15 @@ export function statelessRoutes(ports: RunPorts): Endpoint[] {
     endpoint({
       ...create,
       path: '/runs/stream',
+      access: 'threads:create_run',
       summary: 'Start a run on a thread of its own and stream its events',
       answers: {
         200: { description: 'The run, as server-sent events', type: 'text/event-stream' },
         ...NOT_FOUND,
         ...REFUSED,
       },
-      async handle(_c, { body }) {
-        const close = ports.admission.stream()
-        const run = await admitRun(ports, statelessOf(body)).catch((error: unknown) => {
-          close()
-          throw error
-        })
+      async handle(_c, { body }, ask) {
+        const { run, close } = await admitStream(ports, ask.caller, statelessOf(body, ask))
         const cancel = body.on_disconnect === 'cancel'
         return streamRun(ports, run, { path: pathOf(run), after: -1, cancel, close })
       },
@@ -49,31 +59,38 @@ export function statelessRoutes(ports: RunPorts): Endpoint[] {
     endpoint({
       ...create,
       path: '/runs/wait',
+      access: 'threads:create_run',
       summary: 'Start a run on a thread of its own and wait for its end',
       answers: {
         200: { description: 'The final values, or {"__error__": {error, message}}', schema: z.unknown() },
         ...NOT_FOUND,
         ...REFUSED,
       },
-      async handle(_c, { body }) {
-        const run = await admitRun(ports, statelessOf(body))
-        return waitForRun(ports, run, { path: pathOf(run), cancel: body.on_disconnect === 'cancel' })
+      async handle(_c, { body }, ask) {
+        const run = await admitRun(ports, ask.caller, statelessOf(body, ask))
+        return waitForRun(ports, run, {
+          path: pathOf(run),
+          cancel: body.on_disconnect === 'cancel',
+          begins: true,
+        })
       },
     }),
     endpoint({
       method: 'post',
       path: '/runs/batch',
       tag: 'Stateless runs',
+      access: 'own',
       summary: 'Start several runs, each on a thread of its own',
       body: RunBatch,
       answers: { 200: { description: 'The runs', schema: z.array(Run) }, ...NOT_FOUND, ...REFUSED },
-      async handle(c, { body }) {
-        const starts = body.map(statelessOf)
+      async handle(c, { body }, ask) {
+        for (const one of body) await mayRun(ask.caller, one, {})
+        const starts = body.map((one) => statelessOf(one, ask))
         // All are read before the first is started: what is refused for one is refused for all.
         for (const id of new Set(starts.map(({ assistantId }) => assistantId)))
           await findAssistant(ports.assistants, id)
         const runs: RuntimeRun[] = []
-        for (const start of starts) runs.push(await admitRun(ports, start))
+        for (const start of starts) runs.push(await admitRun(ports, ask.caller, start))
         return json(c, runs)
       },
     }),
@@ -87,18 +104,21 @@ function overThreads(ports: RunPorts): Endpoint[] {
       method: 'post',
       path: '/runs/cancel',
       tag: 'Runs',
+      access: 'threads:update',
       summary: "Cancel some of a thread's runs, or all of a status",
       query: z.object({ action: z.enum(['interrupt', 'rollback']).default('interrupt') }),
       body: RunCancelMany,
       answers: { 204: { description: 'They are being cancelled' }, ...NOT_FOUND, ...REFUSED },
-      async handle(c, { query, body }) {
+      async handle(c, { query, body }, { allowed, caller }) {
         const { thread_id: threadId, run_ids: runIds, status } = body
         const found = await ports.runs.active({
           ...(threadId == null ? {} : { threadId }),
           ...(runIds == null ? {} : { runIds }),
           ...(status == null || status === 'all' ? {} : { status }),
+          allowed,
         })
-        for (const { thread_id, run_id } of found) await ports.runs.cancel(thread_id, run_id, query.action)
+        for (const { thread_id, run_id } of found)
+          await ports.runs.cancel(thread_id, run_id, query.action, nameOf(caller))
         return c.body(null, 204)
       },
     }),
@@ -106,6 +126,7 @@ function overThreads(ports: RunPorts): Endpoint[] {
       method: 'get',
       path: '/runs/:run_id/stream',
       tag: 'Stateless runs',
+      access: 'own',
       summary: "A stateless run's events, from the beginning or after Last-Event-ID",
       params: StatelessRunParams,
       query: RunJoin.extend({ stream_mode: z.string().max(200).optional() }),
@@ -113,11 +134,15 @@ function overThreads(ports: RunPorts): Endpoint[] {
         200: { description: 'The run, as server-sent events', type: 'text/event-stream' },
         ...NOT_FOUND,
       },
-      async handle(c, { params, query }) {
+      async handle(c, { params, query }, { caller }) {
         const after = lastEventId(c.req.header('last-event-id'))
         const only = modesOf(query.stream_mode)
         const run = await ports.runs.find(params.run_id)
-        if (run === undefined) throw new RuntimeError('run_not_found', 'Run not found')
+        // In the same words as of a run that there is not: its id says nothing of somebody else's thread.
+        if (run === undefined || !(await mayRead(ports, caller, run)))
+          throw new RuntimeError('run_not_found', 'Run not found')
+        if (query.cancel_on_disconnect) await checkCancels(ports, caller, run)
+        if (c.req.method === 'HEAD') return headOfStream(pathOf(run))
         return streamRun(ports, run, {
           path: pathOf(run),
           only,
@@ -130,14 +155,20 @@ function overThreads(ports: RunPorts): Endpoint[] {
   ]
 }
 
+async function mayRead({ threads }: RunPorts, caller: Caller, run: RuntimeRun): Promise<boolean> {
+  const allowed = await caller.may('threads:read', { thread_id: run.thread_id })
+  return !restricts(allowed) || (await threads.allows(run.thread_id, allowed))
+}
+
 function pathOf(run: RuntimeRun): string {
   return `/runs/${run.run_id}`
 }
 
-function statelessOf(body: StatelessRunCreate): StartRequest {
+function statelessOf(body: StatelessRunCreate, ask: Ask): StartRequest {
   if (body.command?.resume !== undefined) {
     throw new RuntimeError('invalid_input', 'A run without a thread has nothing to resume. Name the thread.')
   }
   const createThread = body.on_completion === 'keep' ? true : 'temporary'
-  return { ...startOf(newId(), body), createThread }
+  // Nobody had the thread before, so there is nothing that it would have to be.
+  return { ...startOf(newId(), body, ask), createThread, allowed: {} }
 }

@@ -1,18 +1,30 @@
 import { z } from 'zod'
+import { EMPTIED, type Emptied, type Metrics } from '../../runtime/ports.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
+import type { Admission } from '../overload.ts'
+import { MetricsFormat, Truncate } from '../schemas.ts'
+
+/** Of the protocol as we speak it. Clients such as Studio compare it with those of the official server. */
+const API_VERSION = '0.4.35'
 
 export interface SystemPorts {
   version: string
   langgraphVersion: string
   ping(): Promise<boolean>
+  metrics: Metrics
+  admission: Admission
+  /** Empties tables. There in test mode alone. */
+  empty: ((what: readonly Emptied[]) => Promise<void>) | undefined
 }
 
-export function systemRoutes({ version, langgraphVersion, ping }: SystemPorts): Endpoint[] {
+export function systemRoutes(ports: SystemPorts): Endpoint[] {
+  const { version, langgraphVersion, ping } = ports
   return [
     endpoint({
       method: 'get',
       path: '/ok',
       tag: 'System',
+      access: 'public',
       summary: 'Whether the server answers; with check_db=1 also whether its database does',
       query: z.object({ check_db: z.enum(['0', '1']).default('0') }),
       answers: {
@@ -28,15 +40,82 @@ export function systemRoutes({ version, langgraphVersion, ping }: SystemPorts): 
       method: 'get',
       path: '/info',
       tag: 'System',
-      summary: 'Versions and what is offered',
-      answers: { 200: { description: 'Versions', schema: z.looseObject({ version: z.string() }) } },
+      access: 'public',
+      summary: 'What is offered; `version` is of the protocol, `holdpoint_version` ours',
+      answers: {
+        200: {
+          description: 'Versions',
+          schema: z.looseObject({ version: z.string(), holdpoint_version: z.string() }),
+        },
+      },
       handle: (c) =>
         c.json({
-          version,
+          version: API_VERSION,
+          holdpoint_version: version,
           langgraph_js_version: langgraphVersion,
           context: 'js',
-          flags: { assistants: true, crons: false, langsmith: false, langsmith_tracing_replicas: false },
+          flags: { assistants: true, crons: true, langsmith: false, langsmith_tracing_replicas: false },
         }),
     }),
+    metricsRoute(ports),
+    ...(ports.empty === undefined ? [] : [truncateRoute(ports.empty)]),
   ]
+}
+
+/** By name, what it counts. All go up and down. */
+const GAUGES = {
+  queue_depth: 'Runs that wait for a worker.',
+  runs_running: 'Runs that a worker has.',
+  workers: 'Workers that are alive, of all servers on this database.',
+  approvals_pending: 'Approvals that nobody has decided.',
+  streams_open: 'Open streams of this process.',
+}
+
+function metricsRoute({ metrics, admission }: SystemPorts): Endpoint {
+  return endpoint({
+    method: 'get',
+    path: '/metrics',
+    tag: 'System',
+    access: 'own',
+    summary: 'How busy the server is: for Prometheus, or with format=json',
+    query: z.object({ format: MetricsFormat }),
+    answers: { 200: { description: 'Gauges', type: 'text/plain' } },
+    async handle(c, { query }) {
+      const { queued, running, workers, approvals } = await metrics.read()
+      const now: Record<keyof typeof GAUGES, number> = {
+        queue_depth: queued,
+        runs_running: running,
+        workers,
+        approvals_pending: approvals,
+        streams_open: admission.streams(),
+      }
+      if (query.format === 'json') return c.json(now)
+      const lines = Object.entries(GAUGES).flatMap(([name, help]) => [
+        `# HELP holdpoint_${name} ${help}`,
+        `# TYPE holdpoint_${name} gauge`,
+        `holdpoint_${name} ${now[name as keyof typeof GAUGES]}`,
+      ])
+      return c.body(`${lines.join('\n')}\n`, 200, {
+        'Content-Type': 'text/plain; version=0.0.4; charset=utf-8',
+      })
+    },
+  })
+}
+
+function truncateRoute(empty: NonNullable<SystemPorts['empty']>): Endpoint {
+  return endpoint({
+    method: 'post',
+    path: '/internal/truncate',
+    tag: 'System',
+    access: 'own',
+    summary: 'Empty tables, all or those that are true (with HOLDPOINT_TEST_MODE=1 alone)',
+    body: Truncate,
+    bodyOptional: true,
+    answers: { 200: { description: 'They are empty', schema: z.object({ ok: z.boolean() }) } },
+    async handle(c, { body }) {
+      const named = Object.keys(body).length > 0
+      await empty(EMPTIED.filter((what) => !named || body[what] === true))
+      return c.json({ ok: true })
+    },
+  })
 }

@@ -1,37 +1,48 @@
 import { z } from 'zod'
+import { type Allowed, isAllowed } from '../../runtime/allowed.ts'
 import { RuntimeError } from '../../runtime/errors.ts'
 import { newId } from '../../runtime/ids.ts'
+import { JOIN_MODES, joinThread } from '../../runtime/join-thread.ts'
 import type { Effects, Threads } from '../../runtime/ports.ts'
-import { readHistory, readState, type StatePorts } from '../../runtime/state.ts'
-import type { Thread as RuntimeThread } from '../../runtime/thread.ts'
+import type { StatePorts } from '../../runtime/state.ts'
+import type { Thread as RuntimeThread, ThreadTtl } from '../../runtime/thread.ts'
+import { type Superstep, updateState } from '../../runtime/update-state.ts'
 import type { Workspaces } from '../../runtime/workspaces.ts'
+import { nameOf } from '../auth.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
-import { json, paged } from '../reply.ts'
+import { extracted } from '../extract.ts'
+import { json, paged, selected } from '../reply.ts'
+import type { RunPorts } from '../run-streams.ts'
 import {
   Effect,
   EffectList,
-  History,
-  QueryFlag,
-  StateAt,
-  Text,
   Thread,
+  ThreadCount,
   ThreadCreate,
+  ThreadInclude,
+  ThreadJoin,
   ThreadParams,
   ThreadPatch,
+  ThreadPrune,
   ThreadSearch,
-  ThreadState,
+  ThreadStorage,
+  type Ttl,
 } from '../schemas.ts'
+import { HEARTBEAT_MS, sseHead, sseResponse } from '../sse.ts'
 
 const NOT_FOUND = { 404: { description: 'No such thread' } }
 
-export interface ThreadPorts extends StatePorts {
+export interface ThreadPorts extends StatePorts, RunPorts {
   threads: Threads
   effects: Effects
   workspaces: Workspaces
 }
 
 export async function findThread(threads: Threads, threadId: string): Promise<RuntimeThread> {
-  const thread = await threads.get(threadId)
+  return found(threadId, await threads.get(threadId))
+}
+
+function found(threadId: string, thread: RuntimeThread | undefined): RuntimeThread {
   if (thread === undefined) throw new RuntimeError('thread_not_found', `Thread ${threadId} does not exist.`)
   return thread
 }
@@ -43,73 +54,117 @@ export function threadRoutes(ports: ThreadPorts): Endpoint[] {
       method: 'post',
       path: '/threads',
       tag: 'Threads',
+      access: 'threads:create',
       summary: 'Create a thread',
       body: ThreadCreate,
       bodyOptional: true,
       answers: { 200: { description: 'The thread', schema: Thread }, 409: { description: 'It exists' } },
-      handle: async (c, { body }) =>
-        json(
-          c,
-          await threads.create({
-            thread_id: body.thread_id ?? newId(),
-            metadata: body.metadata ?? {},
-            ifExists: body.if_exists ?? 'raise',
-          }),
-        ),
+      handle: async (c, { body }, { allowed, caller }) =>
+        json(c, await createThread(ports, body, allowed, nameOf(caller))),
     }),
     endpoint({
       method: 'post',
       path: '/threads/search',
       tag: 'Threads',
+      access: 'threads:search',
       summary: 'Search threads',
       body: ThreadSearch,
       bodyOptional: true,
       answers: { 200: { description: 'A page of threads', schema: z.array(Thread) } },
-      async handle(c, { body }) {
-        const { ids, metadata, values, status, ...page } = body
-        const found = await threads.search({
-          ...page,
-          ...(ids == null ? {} : { ids }),
-          ...(metadata == null ? {} : { metadata }),
-          ...(values == null ? {} : { values }),
-          ...(status == null ? {} : { status }),
-        })
-        return paged(c, found, page)
+      async handle(c, { body }, { allowed }) {
+        const { ids, select, extract, metadata: _m, values: _v, status: _s, ...page } = body
+        const filter = { ...filterOf(body), ...(ids == null ? {} : { ids }), allowed }
+        return await paged(
+          c,
+          page,
+          (place) => threads.search({ ...page, ...filter, ...place }),
+          (thread) => ({
+            ...selected(thread, select),
+            ...(extract == null ? {} : { extracted: extracted(thread, extract) }),
+          }),
+        )
+      },
+    }),
+    endpoint({
+      method: 'post',
+      path: '/threads/count',
+      tag: 'Threads',
+      access: 'threads:search',
+      summary: 'Count threads',
+      body: ThreadCount,
+      bodyOptional: true,
+      answers: { 200: { description: 'How many there are', schema: z.number().int() } },
+      handle: async (c, { body }, { allowed }) =>
+        json(c, await threads.count({ ...filterOf(body), allowed })),
+    }),
+    endpoint({
+      method: 'post',
+      path: '/threads/prune',
+      tag: 'Threads',
+      access: 'own',
+      summary:
+        'Prune threads away, or to their latest states; those with a run that has not ended stay as they are',
+      body: ThreadPrune,
+      answers: {
+        200: { description: 'How many were pruned', schema: z.object({ pruned_count: z.number().int() }) },
+      },
+      async handle(c, { body }, { caller }) {
+        let pruned = 0
+        for (const threadId of new Set(body.thread_ids)) {
+          const allowed = await caller.may('threads:delete', { thread_id: threadId })
+          if (!(await threads.allows(threadId, allowed))) continue
+          if (!(await threads.prune(threadId, body.strategy, undefined, nameOf(caller)))) continue
+          if (body.strategy === 'delete') await workspaces.clear(threadId)
+          pruned += 1
+        }
+        return json(c, { pruned_count: pruned })
       },
     }),
     endpoint({
       method: 'get',
       path: '/threads/:thread_id',
       tag: 'Threads',
+      access: 'threads:read',
       summary: 'Get a thread',
       params: ThreadParams,
+      query: ThreadInclude,
       answers: { 200: { description: 'The thread', schema: Thread }, ...NOT_FOUND },
-      handle: async (c, { params }) => json(c, await findThread(threads, params.thread_id)),
+      async handle(c, { params, query }) {
+        const thread = await findThread(threads, params.thread_id)
+        if (!/\bttl\b/.test(query.include ?? '')) return json(c, thread)
+        return json(c, { ...thread, ttl: (await threads.ttl(params.thread_id)) ?? null })
+      },
     }),
     endpoint({
       method: 'patch',
       path: '/threads/:thread_id',
       tag: 'Threads',
-      summary: "Merge into a thread's metadata",
+      access: 'threads:update',
+      summary: "Merge into a thread's metadata; set how long it stays",
       params: ThreadParams,
       body: ThreadPatch,
-      answers: { 200: { description: 'The thread', schema: Thread }, ...NOT_FOUND },
+      answers: {
+        200: { description: 'The thread', schema: Thread },
+        204: { description: 'Changed, where the request says Prefer: return=minimal' },
+        ...NOT_FOUND,
+      },
       async handle(c, { params, body }) {
-        const thread = await threads.patch(params.thread_id, body.metadata ?? {})
-        if (thread === undefined)
-          throw new RuntimeError('thread_not_found', `Thread ${params.thread_id} does not exist.`)
-        return json(c, thread)
+        if (body.ttl != null) await threads.setTtl(params.thread_id, ttlOf(body.ttl))
+        const thread = found(params.thread_id, await threads.patch(params.thread_id, body.metadata ?? {}))
+        if (!/\breturn=minimal\b/.test(c.req.header('prefer') ?? '')) return json(c, thread)
+        return c.body(null, 204, { 'Preference-Applied': 'return=minimal' })
       },
     }),
     endpoint({
       method: 'delete',
       path: '/threads/:thread_id',
       tag: 'Threads',
+      access: 'threads:delete',
       summary: 'Delete a thread with its runs, checkpoints and files; its open approvals are cancelled',
       params: ThreadParams,
       answers: { 204: { description: 'Deleted' }, ...NOT_FOUND },
-      async handle(c, { params }) {
-        if (!(await threads.delete(params.thread_id))) {
+      async handle(c, { params }, { caller }) {
+        if (!(await threads.delete(params.thread_id, nameOf(caller)))) {
           throw new RuntimeError('thread_not_found', `Thread ${params.thread_id} does not exist.`)
         }
         await workspaces.clear(params.thread_id)
@@ -117,9 +172,71 @@ export function threadRoutes(ports: ThreadPorts): Endpoint[] {
       },
     }),
     endpoint({
+      method: 'post',
+      path: '/threads/:thread_id/copy',
+      tag: 'Threads',
+      access: 'threads:read',
+      summary: 'A new thread with the same states; approvals that wait stay with the original',
+      params: ThreadParams,
+      answers: { 200: { description: 'The copy', schema: Thread }, ...NOT_FOUND },
+      async handle(c, { params }, { caller }) {
+        const { metadata } = await findThread(threads, params.thread_id)
+        const copy = { thread_id: newId(), metadata: { ...metadata } }
+        await caller.may('threads:create', copy)
+        // What the handler leaves of it, also where it takes something away.
+        const left = caller.user === undefined ? undefined : copy.metadata
+        return json(c, found(params.thread_id, await threads.copy(params.thread_id, copy.thread_id, left)))
+      },
+    }),
+    endpoint({
+      method: 'get',
+      path: '/threads/:thread_id/storage',
+      tag: 'Threads',
+      access: 'threads:read',
+      summary:
+        "Bytes of a thread's checkpoints, of the values of each channel and of pending writes, as stored",
+      params: ThreadParams,
+      answers: { 200: { description: 'Bytes', schema: ThreadStorage }, ...NOT_FOUND },
+      async handle(c, { params }) {
+        await findThread(threads, params.thread_id)
+        return json(c, await threads.storage(params.thread_id))
+      },
+    }),
+    endpoint({
+      method: 'get',
+      path: '/threads/:thread_id/stream',
+      tag: 'Threads',
+      access: 'threads:read',
+      summary:
+        'The events of all runs of a thread, from now on or after Last-Event-ID ("-": all), without an end',
+      params: ThreadParams,
+      query: ThreadJoin,
+      queryLists: ['stream_mode', 'stream_modes'],
+      answers: {
+        200: { description: 'Server-sent events, until the client goes', type: 'text/event-stream' },
+        ...NOT_FOUND,
+      },
+      async handle(c, { params, query }) {
+        await findThread(threads, params.thread_id)
+        const since = positionAfter(c.req.header('last-event-id'))
+        const modes = joinModesOf([query.stream_mode ?? [], query.stream_modes ?? []].flat().join(','))
+        if (c.req.method === 'HEAD') return sseHead()
+        const close = ports.admission.stream()
+        const gone = new AbortController()
+        const place = { threadId: params.thread_id, modes, since, idleMs: HEARTBEAT_MS, signal: gone.signal }
+        return sseResponse(joinThread(ports, place), {
+          headers: {},
+          closing: ports.closing,
+          onEnd: close,
+          onAbort: () => gone.abort(),
+        })
+      },
+    }),
+    endpoint({
       method: 'get',
       path: '/threads/:thread_id/effects',
       tag: 'Effects',
+      access: 'threads:read',
       summary: "The thread's side effects, newest first",
       params: ThreadParams,
       query: EffectList,
@@ -127,110 +244,69 @@ export function threadRoutes(ports: ThreadPorts): Endpoint[] {
       // Asked of the ledger alone: it outlives the thread.
       handle: async (c, { params, query }) => json(c, await ports.effects.list(params.thread_id, query)),
     }),
-    ...stateRoutes(ports),
   ]
 }
 
-function stateRoutes(ports: ThreadPorts): Endpoint[] {
-  const state = { 200: { description: 'The state', schema: ThreadState }, ...NOT_FOUND }
-  const states = { 200: { description: 'States, newest first', schema: z.array(ThreadState) }, ...NOT_FOUND }
-  return [
-    endpoint({
-      method: 'get',
-      path: '/threads/:thread_id/state',
-      tag: 'State',
-      summary: "A thread's state",
-      params: ThreadParams,
-      query: z.object({ subgraphs: QueryFlag }),
-      answers: state,
-      handle: async (c, { params, query }) =>
-        json(
-          c,
-          await readState(ports, await findThread(ports.threads, params.thread_id), {
-            subgraphs: query.subgraphs,
-          }),
-        ),
-    }),
-    endpoint({
-      method: 'get',
-      path: '/threads/:thread_id/state/:checkpoint_id',
-      tag: 'State',
-      summary: "A thread's state at a checkpoint",
-      params: ThreadParams.extend({ checkpoint_id: Text(200).min(1) }),
-      query: z.object({ subgraphs: QueryFlag }),
-      answers: state,
-      async handle(c, { params, query }) {
-        const thread = await findThread(ports.threads, params.thread_id)
-        const at = { checkpoint_id: params.checkpoint_id }
-        return json(c, await readState(ports, thread, { at, subgraphs: query.subgraphs }))
-      },
-    }),
-    endpoint({
-      method: 'post',
-      path: '/threads/:thread_id/state/checkpoint',
-      tag: 'State',
-      summary: "A thread's state at a checkpoint, in a namespace",
-      params: ThreadParams,
-      body: StateAt,
-      answers: state,
-      async handle(c, { params, body }) {
-        const thread = await findThread(ports.threads, params.thread_id)
-        const { checkpoint_id, checkpoint_ns } = body.checkpoint
-        const at = {
-          ...(checkpoint_id == null ? {} : { checkpoint_id }),
-          ...(checkpoint_ns == null ? {} : { checkpoint_ns }),
-        }
-        return json(c, await readState(ports, thread, { at, subgraphs: body.subgraphs ?? false }))
-      },
-    }),
-    endpoint({
-      method: 'get',
-      path: '/threads/:thread_id/history',
-      tag: 'State',
-      summary: "A thread's states, newest first",
-      params: ThreadParams,
-      query: History.pick({ limit: true }).extend({ before: Text(200).optional() }),
-      answers: states,
-      async handle(c, { params, query }) {
-        const thread = await findThread(ports.threads, params.thread_id)
-        return json(
-          c,
-          await readHistory(ports, thread, {
-            limit: query.limit,
-            ...(query.before ? { before: query.before } : {}),
-          }),
-        )
-      },
-    }),
-    endpoint({
-      method: 'post',
-      path: '/threads/:thread_id/history',
-      tag: 'State',
-      summary: "A thread's states, newest first, by metadata or namespace",
-      params: ThreadParams,
-      body: History,
-      bodyOptional: true,
-      answers: states,
-      async handle(c, { params, body }) {
-        const thread = await findThread(ports.threads, params.thread_id)
-        const before = checkpointIdOf(body.before)
-        const ns = body.checkpoint?.checkpoint_ns
-        return json(
-          c,
-          await readHistory(ports, thread, {
-            limit: body.limit,
-            ...(before === undefined ? {} : { before }),
-            ...(body.metadata == null ? {} : { metadata: body.metadata }),
-            ...(ns == null ? {} : { checkpoint_ns: ns }),
-          }),
-        )
-      },
-    }),
-  ]
+function filterOf({ metadata, values, status }: z.output<typeof ThreadCount>) {
+  return {
+    ...(metadata == null ? {} : { metadata }),
+    ...(values == null ? {} : { values }),
+    ...(status == null ? {} : { status }),
+  }
 }
 
-/** The official server takes an id here, its SDK sends a config: both are understood. */
-function checkpointIdOf(before: z.output<typeof History>['before']): string | undefined {
-  if (before == null || typeof before === 'string') return before ?? undefined
-  return before.configurable?.checkpoint_id ?? before.checkpoint_id ?? undefined
+/** With supersteps the thread and its first states come into being together, or not at all. */
+async function createThread(
+  ports: ThreadPorts,
+  body: z.output<typeof ThreadCreate>,
+  allowed: Allowed,
+  by: string,
+): Promise<RuntimeThread> {
+  const { threads } = ports
+  const threadId = body.thread_id ?? newId()
+  const metadata = body.metadata ?? {}
+  const ttl = body.ttl == null ? undefined : ttlOf(body.ttl)
+  const supersteps = body.supersteps ?? []
+  const existing = body.thread_id == null ? undefined : await threads.get(threadId)
+  const foreign = existing !== undefined && !isAllowed(existing.metadata, allowed)
+  const ifExists = foreign ? 'raise' : (body.if_exists ?? 'raise')
+  if (supersteps.length === 0) return await threads.create({ thread_id: threadId, metadata, ttl, ifExists })
+  if (existing !== undefined && ifExists === 'do_nothing') return existing
+  const updates = supersteps.map(({ updates: list }): Superstep =>
+    list.map(({ values, command, as_node }) => ({
+      values: values ?? null,
+      command: command ?? undefined,
+      asNode: as_node ?? undefined,
+    })),
+  )
+  await updateState(ports, { thread_id: threadId, metadata, config: {}, interrupts: {} }, updates, {}, by, {
+    metadata,
+    ttl,
+  })
+  return await findThread(threads, threadId)
+}
+
+/** Bare minutes delete the thread after them. */
+function ttlOf(ttl: Ttl): ThreadTtl {
+  if (typeof ttl === 'number') return { ttl_minutes: ttl, strategy: 'delete' }
+  return { ttl_minutes: ttl.ttl, strategy: ttl.strategy ?? 'delete' }
+}
+
+function positionAfter(header: string | undefined): number | undefined {
+  if (header === undefined || header === '') return undefined
+  if (header === '-' || header === '-1') return -1
+  const position = Number(header)
+  if (Number.isSafeInteger(position) && position >= 0) return position
+  throw new RuntimeError(
+    'invalid_input',
+    'Last-Event-ID must be the id of an event of this thread, or - for all.',
+  )
+}
+
+function joinModesOf(text: string) {
+  if (text === '') return ['run_modes' as const]
+  const names = text.replaceAll(/[[\]"\s]/g, '').split(',')
+  const modes = JOIN_MODES.filter((mode) => names.includes(mode))
+  if (names.every((name) => JOIN_MODES.some((mode) => mode === name))) return modes
+  throw new RuntimeError('invalid_input', `stream_mode must be of ${JOIN_MODES.join(', ')}.`)
 }

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
+import { existsSync, realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, extname, sep } from 'node:path'
+import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { encodeFrame, frameReader, MAX_FRAME_BYTES } from './frames.ts'
 import { parseGuestFrame, type GuestFrame, type HostFrame } from './protocol.ts'
@@ -121,11 +122,10 @@ function runnerArguments(): string[] {
   const extension = extname(fileURLToPath(import.meta.url))
   const files = RUNNER_FILES.map((name) => fileURLToPath(new URL(name + extension, import.meta.url)))
   const require = createRequire(import.meta.url)
-  const core = require.resolve(CORE)
   const directories = [
-    packageDirectory(core, CORE),
-    packageDirectory(require.resolve(WASM), WASM),
-    packageDirectory(createRequire(core).resolve(FFI), FFI),
+    ...packageDirectories(require, CORE),
+    ...packageDirectories(require, WASM),
+    ...packageDirectories(createRequire(require.resolve(CORE)), FFI),
   ]
   return [
     '--permission',
@@ -138,9 +138,11 @@ function runnerArguments(): string[] {
   ]
 }
 
-function packageDirectory(main: string, name: string): string {
-  const suffix = sep + name.replaceAll('/', sep)
-  return main.slice(0, main.lastIndexOf(suffix) + suffix.length) || dirname(main)
+/** Where a package is found and where it is: two places where it is linked, as pnpm does. Node asks for leave at both. */
+function packageDirectories(require: NodeJS.Require, name: string): string[] {
+  const found = require.resolve.paths(name)?.map((path) => join(path, name))
+  const directory = found?.find((path) => existsSync(path))
+  return directory === undefined ? [] : [...new Set([directory, realpathSync(directory)])]
 }
 
 function withCpuLimit(command: string[], seconds: number): [string, string[]] {
