@@ -43,17 +43,19 @@ export async function startWorker(
   const claim = async () => {
     while (!closing.signal.aborted) {
       let claimed: ClaimedRun[] = []
+      const free = slots - active.size
       try {
         const held = [...active.values()].map(({ runId }) => runId)
         const orphans = performance.now() - lookedAt >= POLL_MS
-        claimed = await ports.queue.claim(id, slots - active.size, { held, orphans })
+        claimed = await ports.queue.claim(id, free, { held, orphans })
         if (orphans) lookedAt = performance.now()
       } catch (error) {
         ports.log.error('The queue cannot be read; trying again', { cause: String(error) })
       }
       claimed.forEach(start)
       if (active.size >= slots) await Promise.race([...active.values()].map(({ done }) => done))
-      else if (claimed.length === 0) await watch.changed({ timeoutMs: POLL_MS, signal: closing.signal })
+      // Fewer than there was room for are all that there are: who queues the next one says so.
+      else if (claimed.length < free) await watch.changed({ timeoutMs: POLL_MS, signal: closing.signal })
     }
   }
   const claiming = claim()

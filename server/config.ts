@@ -35,7 +35,7 @@ const Environment = z.object({
     .optional(),
   HOLDPOINT_DATA_DIR: z.string().default('.holdpoint'),
   HOLDPOINT_CONFIG: z.string().optional(),
-  HOLDPOINT_WORKERS: integer(0, 256).default(8),
+  HOLDPOINT_WORKERS: integer(0, 256).default(16),
   HOLDPOINT_LEASE_MS: integer(500, 600_000).default(5_000),
   HOLDPOINT_CORS_ORIGINS: list.pipe(
     z.array(z.url({ protocol: /^https?$/, message: 'must be origins such as http://localhost:3000' })),

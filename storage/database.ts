@@ -11,7 +11,12 @@ export interface Queryable {
 }
 
 /** A client between `begin` and `commit`. */
-export interface Transaction extends Queryable {
+export interface OpenTransaction extends Queryable {
+  /** The statement that nothing of the work comes after: `commit` travels with it, and does nothing where it fails. */
+  last: Queryable['query']
+}
+
+export interface Transaction extends OpenTransaction {
   /** What the record is to say of it: appended before the commit (storage/record.ts). */
   readonly recorded: NewEntry[]
 }
@@ -29,7 +34,7 @@ export interface Connection extends Queryable {
   readonly embedded: boolean
   /** What LangGraph's saver takes. Inside `transaction` use nothing but the given client: PGlite has one connection. */
   readonly pool: pg.Pool
-  transaction<T>(work: (client: Queryable) => Promise<T>): Promise<T>
+  transaction<T>(work: (client: OpenTransaction) => Promise<T>): Promise<T>
   /** Calls `onMessage` for each NOTIFY on the channel, and `onGap` where some may have been missed. */
   listen(channel: string, onMessage: (payload: string) => void, onGap: () => void): Promise<void>
   close(): Promise<void>
@@ -66,19 +71,28 @@ export function isPrepared(text: string): boolean {
  */
 export async function inTransaction<T>(
   pool: pg.Pool,
-  work: (client: Queryable) => Promise<T>,
+  work: (client: OpenTransaction) => Promise<T>,
   toClient: (client: pg.PoolClient) => Queryable = (client) => client,
 ): Promise<T> {
   const connection = await answered(pool.connect())
   const client = toClient(connection)
   let broken: Error | undefined
+  let committed: Promise<unknown> | undefined
   try {
     // Sent with the first statement of the work, which fails, too, where this does: then the connection is broken.
     const begun = client.query('begin')
     begun.catch(() => {})
-    const result = await work(client)
+    const result = await work({
+      query: (text, values) => client.query(text, values),
+      async last(text, values) {
+        const sent = client.query<never>(text, values)
+        committed = client.query('commit')
+        committed.catch(() => {})
+        return await sent
+      },
+    })
     await begun
-    await client.query('commit')
+    await (committed ?? client.query('commit'))
     return result
   } catch (failure) {
     const error = isUnavailable(failure) ? new StorageUnavailable(failure) : failure

@@ -82,11 +82,17 @@ async function createFor(
 
 type LockedThread = Pick<Thread, 'status' | 'interrupts' | 'config'> & { allowed: boolean }
 
+type InsertOptions = Parameters<Runs['create']>[1] & {
+  ttl: ThreadTtl | undefined
+  /** How the row is written, after everything else. */
+  write?: Queryable['query']
+}
+
 /** In a transaction of the caller's. */
 export async function insertRun(
   client: Transaction,
   run: NewRun,
-  { createThread, allowed, by, answers, ttl }: Parameters<Runs['create']>[1] & { ttl: ThreadTtl | undefined },
+  { createThread, allowed, by, answers, ttl, write }: InsertOptions,
 ): Promise<Run> {
   const { thread_id: threadId } = run
   if (createThread !== false) await createFor(client, run, createThread === 'temporary', ttl)
@@ -111,10 +117,10 @@ export async function insertRun(
     config: { ...run.request.config, configurable },
     ...(resumed === undefined ? {} : { command: { ...run.request.command, resume: resumed } }),
   }
-  const { rows } = await insertRow(client, run, request, ahead)
+  if (resumed) await client.query(RESUMED, [threadId, run.run_id, Object.keys(resumed)])
+  const { rows } = await insertRow(write ?? client.query, run, request, ahead)
   const [row] = rows
   if (row === undefined) throw new Error('The inserted run did not come back.')
-  if (resumed) await client.query(RESUMED, [threadId, run.run_id, Object.keys(resumed)])
   return toRun(row)
 }
 
@@ -139,9 +145,9 @@ async function checkPlace(client: Queryable, { thread_id: threadId, request }: N
   }
 }
 
-async function insertRow(client: Queryable, run: NewRun, request: RunRequest, ahead: boolean) {
+async function insertRow(write: Queryable['query'], run: NewRun, request: RunRequest, ahead: boolean) {
   try {
-    return await client.query<RunRow & Record<string, unknown>>(INSERT, [
+    return await write<RunRow & Record<string, unknown>>(INSERT, [
       run.thread_id,
       run.run_id,
       run.assistant_id,

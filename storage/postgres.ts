@@ -52,10 +52,12 @@ export async function openPostgres(
     pool,
     query: (text, values) => answered(pool.query(statement(text, values))),
     transaction: (work) =>
-      inTransaction(pool, work, (client) => {
-        sendTogether(client)
-        return { query: (text, values) => client.query(statement(text, values)) }
-      }),
+      inTransaction(pool, work, (client) => ({
+        query(text, values) {
+          sendTogether(client)
+          return client.query(statement(text, values))
+        },
+      })),
     async listen(channel, onMessage, onGap) {
       listeners.push(await listenOn(connectionString, channel, onMessage, onGap))
     },

@@ -49,7 +49,11 @@ export function withRecord(db: Connection, keys: AuditKeys): Database {
     transaction: (work) =>
       db.transaction(async (client) => {
         const recorded: NewEntry[] = []
-        const result = await work({ query: (text, values) => client.query(text, values), recorded })
+        const result = await work({
+          query: (text, values) => client.query(text, values),
+          last: (text, values) => client[recorded.length > 0 ? 'query' : 'last'](text, values),
+          recorded,
+        })
         if (recorded.length > 0) {
           await append(client, recorded, keys)
           await failpoint('record.append:after')

@@ -92,11 +92,16 @@ export function createRuns(db: Database, ttl?: ThreadTtl): Runs {
   return {
     get,
     async create(run, options) {
-      const created = await db.transaction(async (client) => {
-        const inserted = await insertRun(client, run, { ...options, ttl })
-        await failpoint('run.create:before')
-        return inserted
-      })
+      const created = await db.transaction((client) =>
+        insertRun(client, run, {
+          ...options,
+          ttl,
+          async write(text, values) {
+            await failpoint('run.create:before')
+            return await client.last(text, values)
+          },
+        }),
+      )
       await failpoint('run.create:after')
       return created
     },

@@ -93,7 +93,8 @@ export async function watchedPorts(db: Database, secret: string, tell: (sql: str
     ...db,
     query: watched(db.query),
     // The record is kept above, so that its statements are told, too.
-    transaction: (work) => db.transaction((client) => work({ query: watched(client.query) })),
+    transaction: (work) =>
+      db.transaction((client) => work({ query: watched(client.query), last: watched(client.last) })),
   }
   return { db, ...(await portsOver(withRecord(connection, auditKeys(secret)))) }
 }
