@@ -13,7 +13,7 @@ import type { HttpSettings } from './langgraph-json.ts'
 import { admitRun, type RunPorts } from './run-streams.ts'
 import type { Caller } from './auth.ts'
 import { startOf } from './run-request.ts'
-import { RunCreate } from './schemas.ts'
+import { RunCreate } from './schemas/runs.ts'
 
 export type CommandPorts = RunPorts & StatePorts & { http?: HttpSettings | undefined }
 

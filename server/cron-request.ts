@@ -4,7 +4,7 @@ import { newId } from '../runtime/ids.ts'
 import type { StartRequest } from '../runtime/start-run.ts'
 import type { User } from './auth.ts'
 import { startOf } from './run-request.ts'
-import { RunCreate } from './schemas.ts'
+import { RunCreate } from './schemas/runs.ts'
 
 /** What its creator would have asked for at the due time, by the defaults of today. */
 export function startOfCron(cron: ScheduledCron): StartRequest {

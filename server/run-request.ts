@@ -5,7 +5,8 @@ import { clean } from '../runtime/run-config.ts'
 import type { StartRequest } from '../runtime/start-run.ts'
 import { type Caller, nameOf } from './auth.ts'
 import type { Ask } from './endpoint.ts'
-import { type RunCreate, Text } from './schemas.ts'
+import { Text } from './schemas/fields.ts'
+import type { RunCreate } from './schemas/runs.ts'
 
 /** What a client asks for, with the protocol's defaults and ours. */
 export function startOf(

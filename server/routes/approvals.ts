@@ -9,7 +9,7 @@ import type { CheckArgs } from '../../runtime/resume.ts'
 import { type AuthEvent, type Caller, nameOf } from '../auth.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
 import { json, paged } from '../reply.ts'
-import { Approval, ApprovalList, ApprovalParams, DecisionBody } from '../schemas.ts'
+import { Approval, ApprovalList, ApprovalParams, DecisionBody } from '../schemas/approvals.ts'
 
 export interface ApprovalPorts {
   holds: Holds

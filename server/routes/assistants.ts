@@ -20,8 +20,8 @@ import {
   AssistantPatch,
   AssistantSearch,
   AssistantVersions,
-  QueryFlag,
-} from '../schemas.ts'
+} from '../schemas/assistants.ts'
+import { QueryFlag } from '../schemas/fields.ts'
 
 export interface AssistantPorts {
   assistants: Assistants

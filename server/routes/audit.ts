@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { Audit, AuditEntry as RuntimeEntry, AuditFilter, AuditPlace } from '../../runtime/audit.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
 import { json } from '../reply.ts'
-import { AuditEntry, AuditList } from '../schemas.ts'
+import { AuditEntry, AuditList } from '../schemas/audit.ts'
 
 const PAGE = 500
 const MAX_PAGE = 1_000

@@ -10,16 +10,8 @@ import { findAssistant } from '../../runtime/start-run.ts'
 import { type Ask, checkThread, type Endpoint, endpoint, mayRun } from '../endpoint.ts'
 import { json, paged, selected } from '../reply.ts'
 import { checkAssistant, checkWebhook, type RunPorts } from '../run-streams.ts'
-import {
-  Cron,
-  CronCount,
-  CronCreate,
-  CronParams,
-  CronPatch,
-  CronRun,
-  CronSearch,
-  ThreadParams,
-} from '../schemas.ts'
+import { Cron, CronCount, CronCreate, CronParams, CronPatch, CronRun, CronSearch } from '../schemas/crons.ts'
+import { ThreadParams } from '../schemas/threads.ts'
 
 export interface CronPorts extends RunPorts {
   crons: Crons

@@ -3,7 +3,8 @@ import type { Threads } from '../../runtime/ports.ts'
 import type { Workspaces } from '../../runtime/workspaces.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
 import { json } from '../reply.ts'
-import { FileEntry, ThreadParams } from '../schemas.ts'
+import { FileEntry } from '../schemas/files.ts'
+import { ThreadParams } from '../schemas/threads.ts'
 import { findThread } from './threads.ts'
 
 const FileParams = ThreadParams.extend({ path: z.string().min(1).max(1_024) })

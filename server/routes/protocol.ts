@@ -4,7 +4,7 @@ import { RuntimeError } from '../../runtime/errors.ts'
 import { followThread, positionOfFrame, type ThreadFrame } from '../../runtime/follow-thread.ts'
 import { answerCommand, checkRead, type CommandPorts, Envelope } from '../commands.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
-import { ThreadParams } from '../schemas.ts'
+import { ThreadParams } from '../schemas/threads.ts'
 import { HEARTBEAT_MS, type SseEvent, sseResponse } from '../sse.ts'
 
 /** What a subscription wants; on a WebSocket its command's `params`, else the body. Other keys are allowed. */

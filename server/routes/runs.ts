@@ -20,7 +20,8 @@ import {
   streamRun,
   waitForRun,
 } from '../run-streams.ts'
-import { Run, RunCancel, RunCreate, RunJoin, RunList, RunParams, ThreadParams } from '../schemas.ts'
+import { Run, RunCancel, RunCreate, RunJoin, RunList, RunParams } from '../schemas/runs.ts'
+import { ThreadParams } from '../schemas/threads.ts'
 import { findThread } from './threads.ts'
 
 const NOT_FOUND = { 404: { description: 'No such thread, run or assistant' } }

@@ -6,17 +6,9 @@ import { updateState } from '../../runtime/update-state.ts'
 import { nameOf } from '../auth.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
 import { json } from '../reply.ts'
-import {
-  CheckpointPlace,
-  History,
-  QueryFlag,
-  StateAt,
-  StateChange,
-  StatePatch,
-  Text,
-  ThreadParams,
-  ThreadState,
-} from '../schemas.ts'
+import { QueryFlag, Text } from '../schemas/fields.ts'
+import { CheckpointPlace, History, StateAt, StateChange, StatePatch, ThreadState } from '../schemas/state.ts'
+import { ThreadParams } from '../schemas/threads.ts'
 import { findThread, type ThreadPorts } from './threads.ts'
 
 const NOT_FOUND = { 404: { description: 'No such thread' } }

@@ -19,7 +19,14 @@ import {
   streamRun,
   waitForRun,
 } from '../run-streams.ts'
-import { Run, RunBatch, RunCancelMany, RunJoin, StatelessRunCreate, StatelessRunParams } from '../schemas.ts'
+import {
+  Run,
+  RunBatch,
+  RunCancelMany,
+  RunJoin,
+  StatelessRunCreate,
+  StatelessRunParams,
+} from '../schemas/runs.ts'
 
 const NOT_FOUND = { 404: { description: 'No such assistant or run' } }
 const REFUSED = { 422: { description: 'The request makes no sense' } }

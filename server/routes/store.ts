@@ -6,7 +6,7 @@ import type { StoreItems } from '../../runtime/ports.ts'
 import { conditionsOf, type ItemKey, type NamespaceSearch as Search, whyNoItem } from '../../runtime/store.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
 import { json } from '../reply.ts'
-import { ItemDelete, ItemGet, ItemPut, ItemSearch, NamespaceSearch, StoreItem } from '../schemas.ts'
+import { ItemDelete, ItemGet, ItemPut, ItemSearch, NamespaceSearch, StoreItem } from '../schemas/store.ts'
 
 export interface StorePorts {
   store: StoreItems

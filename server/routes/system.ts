@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { EMPTIED, type Emptied, type Metrics } from '../../runtime/ports.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
 import type { Admission } from '../overload.ts'
-import { MetricsFormat, Truncate } from '../schemas.ts'
+import { MetricsFormat, Truncate } from '../schemas/system.ts'
 
 /** Of the protocol as we speak it. Clients such as Studio compare it with those of the official server. */
 const API_VERSION = '0.4.35'

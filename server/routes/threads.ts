@@ -13,9 +13,8 @@ import { type Endpoint, endpoint } from '../endpoint.ts'
 import { extracted } from '../extract.ts'
 import { json, paged, selected } from '../reply.ts'
 import type { RunPorts } from '../run-streams.ts'
+import { Effect, EffectList } from '../schemas/effects.ts'
 import {
-  Effect,
-  EffectList,
   Thread,
   ThreadCount,
   ThreadCreate,
@@ -27,7 +26,7 @@ import {
   ThreadSearch,
   ThreadStorage,
   type Ttl,
-} from '../schemas.ts'
+} from '../schemas/threads.ts'
 import { HEARTBEAT_MS, sseHead, sseResponse } from '../sse.ts'
 
 const NOT_FOUND = { 404: { description: 'No such thread' } }

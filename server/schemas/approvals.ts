@@ -1,0 +1,50 @@
+import { z } from 'zod'
+import { Any, Dict, Text, Uuid, limit, offset } from './fields.ts'
+
+export const ApprovalParams = z.object({ approval_id: Uuid })
+
+export const HoldStatus = z.enum([
+  'pending',
+  'approved',
+  'edited',
+  'rejected',
+  'responded',
+  'expired',
+  'cancelled',
+])
+
+export const ApprovalList = z.object({
+  status: HoldStatus.optional(),
+  thread_id: Uuid.optional(),
+  tool: Text(200).optional(),
+  limit: limit(1_000),
+  offset,
+})
+
+export const DecisionBody = z.strictObject({
+  type: z.enum(['approve', 'edit', 'reject', 'respond']),
+  args: Dict.optional(),
+  message: z.string().max(20_000).optional(),
+})
+
+export const Approval = z.object({
+  approval_id: z.string(),
+  thread_id: z.string(),
+  run_id: z.string(),
+  assistant_id: z.string(),
+  interrupt_id: z.string(),
+  kind: z.string(),
+  message_id: z.string(),
+  call_id: z.string(),
+  tool: z.string(),
+  args: Any,
+  args_hash: z.string(),
+  risk: z.string(),
+  reason: z.string(),
+  status: HoldStatus,
+  decisions: z.array(z.looseObject({ type: z.string(), by: z.string(), at: z.string() })),
+  created_at: z.string(),
+  expires_at: z.string(),
+  decided_at: z.string().nullable(),
+  resumed_run_id: z.string().nullable(),
+})
