@@ -1,4 +1,4 @@
-import type { Checkpoints, FencedSaver } from './ports.ts'
+import type { Checkpoints, FencedSaver } from './checkpoints.ts'
 import type { ClaimedRun, Durability } from './run.ts'
 import type { CallPlace } from './run-context.ts'
 

@@ -1,7 +1,8 @@
 import { RuntimeError } from './errors.ts'
 import { failpoint } from './failpoint.ts'
 import type { Decision, Hold } from './hold.ts'
-import { type Holds, type Signals, topics } from './ports.ts'
+import type { Holds, Signals } from './ports.ts'
+import { topics } from './topics.ts'
 import { checkDecision, type CheckArgs } from './resume.ts'
 
 /** The `hold` event is sent a moment before the hold's row is there. */

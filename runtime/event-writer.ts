@@ -1,6 +1,7 @@
 import type { NewEvent } from './event.ts'
 import { LeaseLost } from './lease.ts'
-import type { EventLog, LiveEvents } from './ports.ts'
+import type { LiveEvents } from './live-events.ts'
+import type { EventLog } from './ports.ts'
 import type { ClaimedRun } from './run.ts'
 
 /** Between two batches of a run: tokens that come quicker are one statement, however quick the database is or slow. */

@@ -10,5 +10,13 @@ export interface RunEvent {
 
 export type NewEvent = Omit<RunEvent, 'seq'>
 
+export interface StartedRun {
+  runId: string
+  /** When its first event was written. */
+  startedAt: Date
+  /** How its events are told: as frames of event streaming v2, or as those of a legacy stream. */
+  v2: boolean
+}
+
 /** The last event of every run. Never sent: it carries what `wait` and `join` answer. */
 export const END_EVENT = '__end__'

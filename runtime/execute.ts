@@ -10,21 +10,10 @@ import { encode } from './json.ts'
 import { HandedOver, LeaseLost, StorageUnavailable } from './lease.ts'
 import { framesOf, inputRequested, lifecycleEnd } from './protocol.ts'
 import { createPauses, type Pauses } from './pauses.ts'
-import type {
-  Checkpoints,
-  Effects,
-  EventLog,
-  Graph,
-  Graphs,
-  Holds,
-  LiveEvents,
-  Log,
-  Outcome,
-  Queue,
-  Signals,
-  StoreItems,
-  ThreadState,
-} from './ports.ts'
+import type { Checkpoints } from './checkpoints.ts'
+import type { LiveEvents } from './live-events.ts'
+import type { Outcome, ThreadState } from './outcome.ts'
+import type { Effects, EventLog, Graph, Graphs, Holds, Log, Queue, Signals, StoreItems } from './ports.ts'
 import { type ClaimedRun, type Durability, MAX_STALLS, type RunError } from './run.ts'
 import { configOf, inputOf } from './run-config.ts'
 import { enterRun, type RunContext } from './run-context.ts'

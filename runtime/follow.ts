@@ -1,5 +1,6 @@
 import { END_EVENT, type RunEvent } from './event.ts'
-import type { EventLog, LiveEvents, LiveReader, Runs, Signals } from './ports.ts'
+import type { LiveEvents, LiveReader } from './live-events.ts'
+import type { EventLog, Runs, Signals } from './ports.ts'
 import { frameName } from './protocol.ts'
 import { isEnded } from './run.ts'
 

@@ -76,6 +76,18 @@ export interface HoldFilter {
   offset: number
 }
 
+/** The decisions that a `command.resume` carries for one interrupt. */
+export interface InterruptAnswer {
+  interruptId: string
+  decisions: { approvalId: string; decision: Decision; edited?: EditedArgs }[]
+}
+
+/** Arguments after the tool's schema, with their hash. */
+export interface EditedArgs {
+  args: Json
+  hash: string
+}
+
 /** What the hold node asks for one call; every entry becomes a hold. */
 export const HoldRequest = z.object({
   kind: z.enum(['tool', 'in_doubt']).default('tool'),

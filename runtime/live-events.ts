@@ -1,5 +1,27 @@
 import type { NewEvent } from './event.ts'
-import type { LiveEvents, LiveNews, LiveReader } from './ports.ts'
+
+/**
+ * Brings committed events to readers past the table. It may lose, double or reorder them at any time: a reader goes by
+ * their numbers, and reads the table wherever they do not continue what it has.
+ */
+export interface LiveEvents {
+  /** Only after the commit of these events. Waits for nothing and never throws. */
+  publish(runId: string, from: number, events: NewEvent[]): void
+  subscribe(runId: string): LiveReader
+}
+
+export interface LiveReader {
+  /** What came next; `undefined` after `timeoutMs`, or when `signal` aborts. */
+  next(options: { timeoutMs: number; signal: AbortSignal }): Promise<LiveNews | undefined>
+  close(): void
+}
+
+export type LiveNews =
+  | { kind: 'batch'; from: number; events: NewEvent[] }
+  /** The run's events are committed up to this number. */
+  | { kind: 'committed'; through: number }
+  /** The run may have changed, or something was missed: the table knows. */
+  | { kind: 'unknown' }
 
 /** What one reader may have waiting. Beyond it, it reads the table. */
 export interface LiveLimits {
@@ -13,7 +35,7 @@ const LIMITS: LiveLimits = { events: 256, characters: 256 * 1024 }
 
 /** Hands live events to the readers in this process. */
 export interface LiveHub extends LiveEvents {
-  /** Takes a topic that another process, or this one, has notified of (`topics` in ports.ts). */
+  /** Takes a topic that another process, or this one, has notified of (topics.ts). */
   hear(topic: string): void
   /** Some news may be lost: every reader looks at the table. */
   missed(): void

@@ -2,7 +2,7 @@ import { holdsOf } from './hold.ts'
 import type { Interop } from './interop.ts'
 import { toJson } from './json.ts'
 import type { Interrupt } from './thread.ts'
-import type { ThreadState } from './ports.ts'
+import type { ThreadState } from './outcome.ts'
 
 interface StreamedInterrupt {
   id?: string

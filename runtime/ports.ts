@@ -1,24 +1,16 @@
-import type { BaseCheckpointSaver } from '@langchain/langgraph-checkpoint'
 import type { Pregel } from '@langchain/langgraph/pregel'
 import type { Allowed } from './allowed.ts'
-import type { Assistant } from './assistant.ts'
+import type { Assistant, AssistantChange, AssistantFilter } from './assistant.ts'
 import type { Cron, CronChange, CronFilter, Fired, NewCron, ScheduledCron } from './cron.ts'
 import type { Effect, Ledger } from './effect.ts'
-import type { NewEvent, RunEvent } from './event.ts'
-import type { Decision, Hold, HoldFilter, HoldRequest } from './hold.ts'
+import type { NewEvent, RunEvent, StartedRun } from './event.ts'
+import type { Decision, EditedArgs, Hold, HoldFilter, InterruptAnswer } from './hold.ts'
 import type { Json } from './json.ts'
-import type { CancelAction, ClaimedRun, NewRun, Run, RunError, RunStatus } from './run.ts'
+import type { Outcome } from './outcome.ts'
+import type { ActiveRuns, CancelAction, ClaimedRun, NewRun, Run, RunStatus } from './run.ts'
 import type { StartRequest } from './start-run.ts'
 import type { ItemKey, ItemSearch, ItemWrite, NamespaceSearch, StoreItem } from './store.ts'
-import type {
-  Interrupt,
-  Page,
-  PruneStrategy,
-  Thread,
-  ThreadFilter,
-  ThreadStorage,
-  ThreadTtl,
-} from './thread.ts'
+import type { Page, PruneStrategy, Thread, ThreadFilter, ThreadStorage, ThreadTtl } from './thread.ts'
 
 /** A compiled graph, whatever its state. */
 // oxlint-disable-next-line typescript/no-explicit-any -- Pregel's own type parameters are not usable from outside
@@ -52,21 +44,6 @@ export interface Assistants {
   setLatest(assistantId: string, version: number): Promise<Assistant | undefined>
   /** Writes the assistant that each served graph has. One that people have changed keeps their description. */
   ensureSystem(graphs: { graph_id: string; description: string | null }[]): Promise<void>
-}
-
-export type AssistantChange = Partial<
-  Pick<Assistant, 'graph_id' | 'name' | 'config' | 'context' | 'metadata'> & { description: string }
->
-
-export interface AssistantFilter {
-  graph_id?: string
-  name?: string
-  metadata?: Record<string, Json>
-  allowed?: Allowed
-  limit: number
-  offset: number
-  sort_by: 'assistant_id' | 'graph_id' | 'name' | 'created_at' | 'updated_at'
-  sort_order: 'asc' | 'desc'
 }
 
 export interface Threads {
@@ -130,26 +107,6 @@ export interface Runs {
   delete(threadId: string, runId: string, by?: string): Promise<boolean>
 }
 
-export interface ActiveRuns {
-  threadId?: string
-  runIds?: string[]
-  status?: 'pending' | 'running'
-  /** Of their threads. */
-  allowed?: Allowed
-}
-
-/** The decisions that a `command.resume` carries for one interrupt. */
-export interface InterruptAnswer {
-  interruptId: string
-  decisions: { approvalId: string; decision: Decision; edited?: EditedArgs }[]
-}
-
-/** Arguments after the tool's schema, with their hash. */
-export interface EditedArgs {
-  args: Json
-  hash: string
-}
-
 /** Hands each pending run to exactly one worker. */
 export interface Queue {
   /** Announces the worker and extends its lease by `leaseMs`. Leases are judged by the database's clock. */
@@ -176,33 +133,6 @@ export interface Queue {
   depth(): Promise<number>
   /** Forgets the worker: its leases are over. */
   leave(workerId: string): Promise<void>
-}
-
-/** How a run ended, with all that is written in the transaction that ends it. */
-export type Outcome =
-  | { status: 'success'; events: Ending; state: ThreadState }
-  | { status: 'interrupted'; events: Ending; state: ThreadState | undefined }
-  | { status: 'error' | 'timeout'; events: Ending; state: ThreadState | undefined; error: RunError }
-  | { status: 'rolled_back' }
-
-export interface Ending {
-  /** Number of the first of `list`. */
-  from: number
-  list: NewEvent[]
-}
-
-/** The thread as its head checkpoint has it. */
-export interface ThreadState {
-  /** False where the execution broke off: then what waited before still does, but for what this run answered. */
-  complete: boolean
-  /** JSON text. */
-  values: string
-  interrupts: Record<string, Interrupt[]>
-  /** The interrupts that the state asks, by id: of one that broke off also those that were there before. */
-  waiting: string[]
-  /** True where something is left to do: an interrupt or a breakpoint. */
-  paused: boolean
-  holds: (HoldRequest & { interrupt_id: string })[]
 }
 
 /** The effect ledger. */
@@ -269,14 +199,6 @@ export interface StoreItems {
   deleteExpired(now: Date): Promise<void>
 }
 
-export interface StartedRun {
-  runId: string
-  /** When its first event was written. */
-  startedAt: Date
-  /** How its events are told: as frames of event streaming v2, or as those of a legacy stream. */
-  v2: boolean
-}
-
 export interface EventLog {
   /** Stores a batch. False where the lease was lost: nothing was written. */
   append(run: ClaimedRun, from: number, events: NewEvent[]): Promise<boolean>
@@ -307,29 +229,6 @@ export interface Holds {
   released(call: { threadId: string; messageId: string; callId: string }): Promise<string | undefined>
 }
 
-/**
- * Brings committed events to readers past the table. It may lose, double or reorder them at any time: a reader goes by
- * their numbers, and reads the table wherever they do not continue what it has.
- */
-export interface LiveEvents {
-  /** Only after the commit of these events. Waits for nothing and never throws. */
-  publish(runId: string, from: number, events: NewEvent[]): void
-  subscribe(runId: string): LiveReader
-}
-
-export interface LiveReader {
-  /** What came next; `undefined` after `timeoutMs`, or when `signal` aborts. */
-  next(options: { timeoutMs: number; signal: AbortSignal }): Promise<LiveNews | undefined>
-  close(): void
-}
-
-export type LiveNews =
-  | { kind: 'batch'; from: number; events: NewEvent[] }
-  /** The run's events are committed up to this number. */
-  | { kind: 'committed'; through: number }
-  /** The run may have changed, or something was missed: the table knows. */
-  | { kind: 'unknown' }
-
 /** Wakes whoever waits for a topic, in this process and in every other one on the same database. */
 export interface Signals {
   watch(topic: string): Watch
@@ -339,74 +238,6 @@ export interface Watch {
   /** Returns at the next signal (or at one since the last call), after `timeoutMs`, or when `signal` aborts. */
   changed(options: { timeoutMs: number; signal?: AbortSignal }): Promise<void>
   close(): void
-}
-
-export const topics = {
-  queue: 'queue',
-  /** A run of the thread wrote its first event, or ended. */
-  thread: (threadId: string) => `thread:${threadId}`,
-  /** The run's status changed. */
-  run: (runId: string) => `run:${runId}`,
-  /** The run's events are committed up to that number. */
-  events: (runId: string, through: number) => `events:${runId}:${through}`,
-  cancel: (runId: string) => `cancel:${runId}`,
-  webhooks: 'webhooks',
-  /** One is new, or due at another time. */
-  crons: 'crons',
-  hold: (approvalId: string) => `hold:${approvalId}`,
-}
-
-/** Gives a run a checkpointer whose writes hold only while the run's lease does. */
-export interface Checkpoints {
-  /** Reads and writes outside any run: state, history, updates. */
-  plain: BaseCheckpointSaver
-  /**
-   * `failed` is called when a write finds the lease gone (`LeaseLost`) or the database does not take it. The write
-   * itself never rejects: LangGraph awaits some of them too late, and the process would die of the rejection.
-   */
-  fenced(run: ClaimedRun, failed: (error: Error) => void): FencedSaver
-  /** A change of the thread's state outside any run. */
-  draft(threadId: string): Promise<StateDraft>
-  /** Merges into the metadata of the newest checkpoint of the root; false where there is none. */
-  describe(threadId: string, metadata: Record<string, Json>): Promise<boolean>
-  /** Whether the newest checkpoint of that namespace has the message in its `messages`. */
-  holdsMessage(threadId: string, namespace: string, messageId: string): Promise<boolean>
-  /** How many answers each interrupt that waits in the thread has had; those with none are left out. */
-  answerCounts(threadId: string): Promise<Record<string, number>>
-  /** The run whose id the thread's head checkpoint is stamped with. */
-  headRunId(threadId: string): Promise<string | undefined>
-}
-
-/** A thread that comes into being with its first states. */
-export interface CreatedThread {
-  metadata: Record<string, Json>
-  /** Unset: the project's. */
-  ttl?: ThreadTtl | undefined
-}
-
-export interface StateDraft {
-  /** Reads the thread and what was put into the draft; writes nothing. */
-  saver: BaseCheckpointSaver
-  /**
-   * One transaction: the draft's checkpoints, the thread's row and the end of holds that wait no more. False where the
-   * thread got other checkpoints since the draft began. `created`: the thread is new, and with it comes into being.
-   * Throws `thread_busy`, `thread_not_found` and `thread_exists`.
-   */
-  commit(state: DraftedState, by: string, created?: CreatedThread): Promise<boolean>
-}
-
-export interface DraftedState {
-  /** JSON text. */
-  values: string
-  /** Those that still wait. */
-  interrupts: Record<string, Interrupt[]>
-  paused: boolean
-}
-
-export interface FencedSaver {
-  saver: BaseCheckpointSaver
-  /** Returns when that checkpoint is committed. Under `async` the graph runs ahead of its checkpoints. */
-  committed(checkpointId: string, signal: AbortSignal): Promise<void>
 }
 
 /** How busy all servers on the database are. */

@@ -1,10 +1,9 @@
 import { z } from 'zod'
 import { argsHash, hasCanonicalForm } from './call.ts'
 import { RuntimeError } from './errors.ts'
-import { type Decision, type Hold, holdsOf } from './hold.ts'
+import { type Decision, type EditedArgs, type Hold, holdsOf, type InterruptAnswer } from './hold.ts'
 import type { Interop } from './interop.ts'
 import type { Json } from './json.ts'
-import type { EditedArgs, InterruptAnswer } from './ports.ts'
 import type { Thread } from './thread.ts'
 
 /** Arguments as the tool's schema reads them, or `invalid_decision`. */

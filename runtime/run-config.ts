@@ -1,6 +1,7 @@
 import { Command, Send } from '@langchain/langgraph'
 import type { Json } from './json.ts'
-import type { Checkpoints, Queue } from './ports.ts'
+import type { Checkpoints } from './checkpoints.ts'
+import type { Queue } from './ports.ts'
 import type { ClaimedRun, RunRequest } from './run.ts'
 
 const DEFAULT_RECURSION_LIMIT = 100

@@ -1,3 +1,4 @@
+import type { Allowed } from './allowed.ts'
 import type { Assistant } from './assistant.ts'
 import type { Json } from './json.ts'
 
@@ -131,4 +132,12 @@ export interface RunError {
   /** The error's class, as the protocol's `error` event has it, or a code of ours such as `worker_lost`. */
   error: string
   message: string
+}
+
+export interface ActiveRuns {
+  threadId?: string
+  runIds?: string[]
+  status?: 'pending' | 'running'
+  /** Of their threads. */
+  allowed?: Allowed
 }

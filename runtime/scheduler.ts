@@ -1,5 +1,6 @@
 import { CronNotFired, type ScheduledCron } from './cron.ts'
-import { type Crons, type Log, type Signals, topics } from './ports.ts'
+import type { Crons, Log, Signals } from './ports.ts'
+import { topics } from './topics.ts'
 import type { StartRequest } from './start-run.ts'
 
 /** Should a signal be lost, a cron that is new or changed is this late. */

@@ -1,4 +1,6 @@
-import type { LiveEvents, Outcome, Queue } from './ports.ts'
+import type { LiveEvents } from './live-events.ts'
+import type { Outcome } from './outcome.ts'
+import type { Queue } from './ports.ts'
 import type { ClaimedRun } from './run.ts'
 
 /** Ends the run. Its last events go to readers when that is committed, and not before. */

@@ -4,7 +4,8 @@ import type { BaseCheckpointSaver } from '@langchain/langgraph-checkpoint'
 import { RuntimeError } from './errors.ts'
 import type { Interop } from './interop.ts'
 import type { Json } from './json.ts'
-import type { Checkpoints, Graph, Graphs } from './ports.ts'
+import type { Checkpoints } from './checkpoints.ts'
+import type { Graph, Graphs } from './ports.ts'
 import { graphIdOf, type Thread } from './thread.ts'
 
 export interface Place {

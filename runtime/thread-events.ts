@@ -1,13 +1,7 @@
-import { END_EVENT } from './event.ts'
-import {
-  type EventLog,
-  type LiveEvents,
-  type LiveReader,
-  type Runs,
-  type Signals,
-  type StartedRun,
-  topics,
-} from './ports.ts'
+import { END_EVENT, type StartedRun } from './event.ts'
+import type { LiveEvents, LiveReader } from './live-events.ts'
+import type { EventLog, Runs, Signals } from './ports.ts'
+import { topics } from './topics.ts'
 import { isEnded } from './run.ts'
 
 /** Events read at once: a slow reader holds no more than this. */

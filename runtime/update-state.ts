@@ -2,7 +2,7 @@ import { Command } from '@langchain/langgraph'
 import { RuntimeError } from './errors.ts'
 import { encode, type Json } from './json.ts'
 import { StorageUnavailable } from './lease.ts'
-import type { CreatedThread, DraftedState, StateDraft } from './ports.ts'
+import type { CreatedThread, DraftedState, StateDraft } from './checkpoints.ts'
 import { type Place, placeOf, type StatePorts, withCheckpointer } from './state.ts'
 import { graphIdOf, type Thread } from './thread.ts'
 

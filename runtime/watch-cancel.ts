@@ -1,4 +1,5 @@
-import { type Log, type Queue, type Signals, topics } from './ports.ts'
+import type { Log, Queue, Signals } from './ports.ts'
+import { topics } from './topics.ts'
 import type { CancelAction, ClaimedRun } from './run.ts'
 
 /** How often a run asks whether it was cancelled, should the signal have been lost. */

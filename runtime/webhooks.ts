@@ -1,4 +1,5 @@
-import { type Log, type Signals, topics, type Webhook, type Webhooks } from './ports.ts'
+import type { Log, Signals, Webhook, Webhooks } from './ports.ts'
+import { topics } from './topics.ts'
 
 /** Should a signal be lost, a webhook is this late. */
 const POLL_MS = 5_000

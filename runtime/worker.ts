@@ -1,7 +1,7 @@
 import { execute, type ExecutorPorts } from './execute.ts'
 import { newId } from './ids.ts'
 import { HandedOver, LeaseLost } from './lease.ts'
-import { topics } from './ports.ts'
+import { topics } from './topics.ts'
 import type { ClaimedRun } from './run.ts'
 
 /** How often a worker looks for runs, should a signal have been lost, and for those of dead workers. */

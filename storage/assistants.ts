@@ -1,6 +1,6 @@
-import { type Assistant, systemAssistantId } from '../runtime/assistant.ts'
+import { type Assistant, type AssistantFilter, systemAssistantId } from '../runtime/assistant.ts'
 import { RuntimeError } from '../runtime/errors.ts'
-import type { AssistantFilter, Assistants } from '../runtime/ports.ts'
+import type { Assistants } from '../runtime/ports.ts'
 import { type Database, jsonb, type Queryable, prepared } from './database.ts'
 
 const FIELDS = 'graph_id, name, description, config, context, metadata, version'

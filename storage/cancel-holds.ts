@@ -1,4 +1,4 @@
-import { topics } from '../runtime/ports.ts'
+import { topics } from '../runtime/topics.ts'
 import { prepared, type Transaction } from './database.ts'
 import { type Cause, HELD, type Held, recordCancelled, type Who } from './record-of-holds.ts'
 import { CHANNEL } from './signals.ts'

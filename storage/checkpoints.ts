@@ -1,5 +1,5 @@
 import type { PostgresSaver } from '@langchain/langgraph-checkpoint-postgres'
-import type { Checkpoints } from '../runtime/ports.ts'
+import type { Checkpoints } from '../runtime/checkpoints.ts'
 import type { ThreadTtl } from '../runtime/thread.ts'
 import { Checkpointer, FencedCheckpointer } from './checkpointer.ts'
 import { type Database, jsonb } from './database.ts'

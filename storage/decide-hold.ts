@@ -1,10 +1,18 @@
 import type { EffectStatus } from '../runtime/effect.ts'
 import { RuntimeError } from '../runtime/errors.ts'
 import { failpoint } from '../runtime/failpoint.ts'
-import { answerOf, type Decision, type Hold, type RecordedDecision, STATUS_AFTER } from '../runtime/hold.ts'
+import {
+  answerOf,
+  type Decision,
+  type EditedArgs,
+  type Hold,
+  type RecordedDecision,
+  STATUS_AFTER,
+} from '../runtime/hold.ts'
 import { newId } from '../runtime/ids.ts'
 import { type Json, toJson } from '../runtime/json.ts'
-import { type EditedArgs, type Holds, topics } from '../runtime/ports.ts'
+import type { Holds } from '../runtime/ports.ts'
+import { topics } from '../runtime/topics.ts'
 import type { RunRequest } from '../runtime/run.ts'
 import type { Database, Queryable, Transaction } from './database.ts'
 import { HOLD_COLUMNS, type HoldRow, holdsOfInterrupts, toHold } from './hold-row.ts'

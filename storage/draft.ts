@@ -7,7 +7,8 @@ import type {
   PendingWrite,
 } from '@langchain/langgraph-checkpoint'
 import { RuntimeError } from '../runtime/errors.ts'
-import { type DraftedState, type StateDraft, topics } from '../runtime/ports.ts'
+import type { DraftedState, StateDraft } from '../runtime/checkpoints.ts'
+import { topics } from '../runtime/topics.ts'
 import type { ThreadTtl } from '../runtime/thread.ts'
 import { cancelHolds } from './cancel-holds.ts'
 import { Checkpointer } from './checkpointer.ts'

@@ -1,7 +1,7 @@
-import type { RunEvent } from '../runtime/event.ts'
+import type { RunEvent, StartedRun } from '../runtime/event.ts'
 import { failpoint } from '../runtime/failpoint.ts'
-import type { EventLog, StartedRun } from '../runtime/ports.ts'
-import { topics } from '../runtime/ports.ts'
+import type { EventLog } from '../runtime/ports.ts'
+import { topics } from '../runtime/topics.ts'
 import { type Database, prepared } from './database.ts'
 import { CHANNEL } from './signals.ts'
 

@@ -1,15 +1,14 @@
 import { type Audit, auditKeys } from '../runtime/audit.ts'
-import { createLiveHub, type LiveHub } from '../runtime/live-events.ts'
+import { createLiveHub, type LiveEvents, type LiveHub } from '../runtime/live-events.ts'
+import type { Checkpoints } from '../runtime/checkpoints.ts'
 import type {
   Assistants,
-  Checkpoints,
   Clock,
   Crons,
   Effects,
   Emptied,
   EventLog,
   Holds,
-  LiveEvents,
   Log,
   Metrics,
   Queue,

@@ -1,5 +1,6 @@
 import { failpoint } from '../runtime/failpoint.ts'
-import { type Queue, topics } from '../runtime/ports.ts'
+import type { Queue } from '../runtime/ports.ts'
+import { topics } from '../runtime/topics.ts'
 import type { CancelAction, ClaimedRun } from '../runtime/run.ts'
 import { type Database, hasSqlState, prepared } from './database.ts'
 import { RUN_COLUMNS, type RunRow, toRun } from './run-row.ts'

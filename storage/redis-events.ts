@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from '@redis/client'
 import { z } from 'zod'
 import { newId } from '../runtime/ids.ts'
-import type { LiveHub } from '../runtime/live-events.ts'
-import { type LiveEvents, type Log, topics } from '../runtime/ports.ts'
+import type { LiveEvents, LiveHub } from '../runtime/live-events.ts'
+import type { Log } from '../runtime/ports.ts'
+import { topics } from '../runtime/topics.ts'
 
 /** Entries that the stream keeps, about. A process that is further behind than that reads the table. */
 const KEEP = 10_000

@@ -1,4 +1,4 @@
-import { topics } from '../runtime/ports.ts'
+import { topics } from '../runtime/topics.ts'
 import type { Transaction } from './database.ts'
 import { HELD, type Held, recordCancelled, type Who } from './record-of-holds.ts'
 import { notify } from './signals.ts'

@@ -1,6 +1,7 @@
 import { failpoint } from '../runtime/failpoint.ts'
 import { LeaseLost } from '../runtime/lease.ts'
-import { type Outcome, type ThreadState, topics } from '../runtime/ports.ts'
+import type { Outcome, ThreadState } from '../runtime/outcome.ts'
+import { topics } from '../runtime/topics.ts'
 import type { ClaimedRun } from '../runtime/run.ts'
 import type { Thread } from '../runtime/thread.ts'
 import { cancelHolds } from './cancel-holds.ts'

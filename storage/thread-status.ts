@@ -1,4 +1,4 @@
-import { topics } from '../runtime/ports.ts'
+import { topics } from '../runtime/topics.ts'
 import { CHANNEL } from './signals.ts'
 
 /** What a thread's row says follows from its runs, its holds and where its head stands. `$1` is the thread. */

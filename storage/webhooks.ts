@@ -1,5 +1,6 @@
-import type { Outcome, Webhooks } from '../runtime/ports.ts'
-import { topics } from '../runtime/ports.ts'
+import type { Outcome } from '../runtime/outcome.ts'
+import type { Webhooks } from '../runtime/ports.ts'
+import { topics } from '../runtime/topics.ts'
 import type { ClaimedRun } from '../runtime/run.ts'
 import { type Database, jsonbText, type Queryable } from './database.ts'
 import { notify } from './signals.ts'

@@ -3,10 +3,14 @@ import { type Allowed, isAllowed } from '../../runtime/allowed.ts'
 import { RuntimeError } from '../../runtime/errors.ts'
 import type { Json } from '../../runtime/json.ts'
 import { schemasOf } from '../../runtime/graph-schemas.ts'
-import type { AssistantFilter, Assistants, Graph, Graphs, Threads } from '../../runtime/ports.ts'
+import {
+  type Assistant as RuntimeAssistant,
+  type AssistantFilter,
+  systemAssistantId,
+} from '../../runtime/assistant.ts'
+import type { Assistants, Graph, Graphs, Threads } from '../../runtime/ports.ts'
 import type { Workspaces } from '../../runtime/workspaces.ts'
 import { newId } from '../../runtime/ids.ts'
-import { type Assistant as RuntimeAssistant, systemAssistantId } from '../../runtime/assistant.ts'
 import { findAssistant } from '../../runtime/start-run.ts'
 import { nameOf } from '../auth.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { createLiveHub } from '../../runtime/live-events.ts'
-import { type LiveReader, topics } from '../../runtime/ports.ts'
+import { createLiveHub, type LiveReader } from '../../runtime/live-events.ts'
+import { topics } from '../../runtime/topics.ts'
 
 const ONE = [{ event: 'a', data: '{}' }]
 

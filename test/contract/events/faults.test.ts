@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { LiveEvents } from '../../../runtime/ports.ts'
+import type { LiveEvents } from '../../../runtime/live-events.ts'
 import type { Storage } from '../../../storage/open.ts'
 import { onEachWay } from './ways.ts'
 import { beginRun, readAll } from './written-run.ts'

@@ -1,7 +1,7 @@
 import { emptyCheckpoint, uuid6 } from '@langchain/langgraph-checkpoint'
 import { expect, test } from 'vitest'
 import { LeaseLost } from '../../../runtime/lease.ts'
-import type { FencedSaver } from '../../../runtime/ports.ts'
+import type { FencedSaver } from '../../../runtime/checkpoints.ts'
 import type { ClaimedRun } from '../../../runtime/run.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import {

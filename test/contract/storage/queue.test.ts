@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { newId } from '../../../runtime/ids.ts'
-import { topics } from '../../../runtime/ports.ts'
+import { topics } from '../../../runtime/topics.ts'
 import type { ClaimedRun } from '../../../runtime/run.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import {
