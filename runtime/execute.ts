@@ -1,54 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { checkpointed, NeedsCheckpoints } from './checkpointed.ts'
+import type { Attempt, ExecutorPorts } from './attempt.ts'
 import { END_EVENT, type NewEvent } from './event.ts'
-import { failpoint } from './failpoint.ts'
-import { chunksOf } from './graph-chunks.ts'
-import { GraphStore } from './graph-store.ts'
 import { createEventWriter, type EventWriter } from './event-writer.ts'
-import type { Interop } from './interop.ts'
+import { failpoint } from './failpoint.ts'
 import { encode } from './json.ts'
 import { HandedOver, LeaseLost, StorageUnavailable } from './lease.ts'
-import { framesOf, inputRequested, lifecycleEnd } from './protocol.ts'
-import { createPauses, type Pauses } from './pauses.ts'
-import type { Checkpoints } from './checkpoints.ts'
-import type { LiveEvents } from './live-events.ts'
 import type { Outcome, ThreadState } from './outcome.ts'
-import type { Effects, EventLog, Graph, Graphs, Holds, Log, Queue, Signals, StoreItems } from './ports.ts'
-import { type ClaimedRun, type Durability, MAX_STALLS, type RunError } from './run.ts'
-import { configOf, inputOf } from './run-config.ts'
-import { enterRun, type RunContext } from './run-context.ts'
-import type { Services } from './services.ts'
+import { createPauses } from './pauses.ts'
+import type { Graph } from './ports.ts'
+import { inputRequested, lifecycleEnd } from './protocol.ts'
+import { type ClaimedRun, MAX_STALLS, type RunError } from './run.ts'
+import { configOf } from './run-config.ts'
 import { settle } from './settle.ts'
+import { streamDurably } from './stream-graph.ts'
 import { RunCancelled, watchForCancel } from './watch-cancel.ts'
-import { createWire } from './wire.ts'
 
 /** Between tries to write a run's end while the database does not answer. */
 const RETRY_MS = 200
-
-export interface ExecutorPorts {
-  graphs: Graphs
-  checkpoints: Checkpoints
-  effects: Effects
-  events: EventLog
-  holds: Holds
-  interop: Interop
-  live: LiveEvents
-  queue: Queue
-  signals: Signals
-  store: StoreItems
-  services: Services
-  log: Log
-}
-
-/** One execution of a run by one worker. */
-interface Attempt {
-  run: ClaimedRun
-  ports: ExecutorPorts
-  events: EventWriter
-  pauses: Pauses
-  signal: AbortSignal
-  abort: (reason: Error) => void
-}
 
 /**
  * Executes one claimed run to its end and settles it. Never rejects: whatever goes wrong ends in the run's status,
@@ -186,117 +154,9 @@ function onlyUnavailable(error: unknown): undefined {
   if (error instanceof StorageUnavailable) throw error
 }
 
-/** Streams the graph; under `exit` once more from its beginning, with checkpoints, if it comes to an effect. */
-async function streamDurably(
-  attempt: Attempt,
-  graph: Graph,
-  config: ReturnType<typeof configOf>,
-): Promise<NewEvent[]> {
-  // What a person has answered is about to have its effect, beside steps that may be new: no reason to begin twice.
-  const resumes = attempt.run.kwargs.command?.resume !== undefined
-  const durability = resumes && config.durability === 'exit' ? 'sync' : config.durability
-  try {
-    return await stream(attempt, graph, config, durability)
-  } catch (error) {
-    if (!(error instanceof NeedsCheckpoints)) throw error
-    attempt.pauses.forget()
-    return await stream(attempt, graph, config, 'sync')
-  }
-}
-
-/** Returns the events that must not be seen before the pause that they tell of is durable. */
-async function stream(
-  { run, ports, events, pauses, signal: stop, abort }: Attempt,
-  graph: Graph,
-  config: ReturnType<typeof configOf>,
-  durability: Durability,
-): Promise<NewEvent[]> {
-  const wire = createWire(run.kwargs, ports.interop)
-  const held: NewEvent[] = []
-  const fenced = ports.checkpoints.fenced(run, abort)
-  const again = new AbortController()
-  const signal = AbortSignal.any([stop, again.signal])
-  const context: RunContext = {
-    threadId: run.thread_id,
-    runId: run.run_id,
-    assistantId: run.assistant_id,
-    tenantId: run.tenant_id,
-    signal,
-    services: ports.services,
-    ...recordsOf(run, ports, abort),
-    attempt: `${run.run_id}.${run.lease_token}`,
-    checkpointed: checkpointed(run, durability, fenced, ports.checkpoints, {
-      signal,
-      abort: (reason) => again.abort(reason),
-    }),
-  }
-  const { input, from } = await inputOf(run, ports)
-  await enterRun(context, async () => {
-    const options = {
-      ...config,
-      // The saver is given with the call, because every run of a graph shares the compiled one.
-      configurable: { ...config.configurable, ...from, __pregel_checkpointer: fenced.saver },
-      // It counts before one that the graph was compiled with, in its subgraphs too.
-      store: new GraphStore(ports.store, run, abort),
-      durability,
-      signal,
-    }
-    if (run.kwargs.protocol === 'v2') {
-      for await (const frame of framesOf(graph, input, options, ports.interop)) {
-        if (frame.interrupts)
-          pauses.take(frame.interrupts.namespace, { __interrupt__: frame.interrupts.list })
-        if (frame.tellsOfPause) held.push(...frame.events)
-        else await events.push(frame.events)
-      }
-      return
-    }
-    const legacy = { ...options, streamMode: wire.modes }
-    for await (const { namespace, mode, payload } of chunksOf(graph, input, legacy, wire.events)) {
-      if (mode === 'updates') pauses.take(namespace, payload)
-      const translated = wire.translate(namespace, mode, payload)
-      if (isInterrupt(payload)) held.push(...translated)
-      else await events.push(translated)
-    }
-  })
-  signal.throwIfAborted()
-  return held
-}
-
-/**
- * The holds and the ledger, as the run's tools see them. A node may take any error for its own failure (a plan makes
- * another plan of it): one that says nothing of the call ends the attempt before the node can.
- */
-function recordsOf(
-  run: ClaimedRun,
-  { holds, effects }: ExecutorPorts,
-  abort: (reason: Error) => void,
-): Pick<RunContext, 'grants' | 'ledger'> {
-  const ending = async <T>(answer: Promise<T>): Promise<T> => {
-    try {
-      return await answer
-    } catch (error) {
-      if (error instanceof StorageUnavailable || error instanceof LeaseLost) abort(error)
-      throw error
-    }
-  }
-  const ledger = effects.ledger(run)
-  return {
-    grants: { released: (call) => ending(holds.released(call)) },
-    ledger: {
-      intend: (intent) => ending(ledger.intend(intent)),
-      retake: (intent, owner) => ending(ledger.retake(intent, owner)),
-      conclude: (intent, status, outcome) => ending(ledger.conclude(intent, status, outcome)),
-    },
-  }
-}
-
 /** A v2 run has told of its questions itself, with their places. */
 function requests({ kwargs }: ClaimedRun, { interrupts }: ThreadState): NewEvent[] {
   return kwargs.protocol === 'v2' ? [] : Object.values(interrupts).flat().map(inputRequested)
-}
-
-function isInterrupt(payload: unknown): boolean {
-  return typeof payload === 'object' && payload !== null && '__interrupt__' in payload
 }
 
 async function stateOf(

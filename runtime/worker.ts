@@ -1,4 +1,5 @@
-import { execute, type ExecutorPorts } from './execute.ts'
+import type { ExecutorPorts } from './attempt.ts'
+import { execute } from './execute.ts'
 import { newId } from './ids.ts'
 import { HandedOver, LeaseLost } from './lease.ts'
 import { topics } from './topics.ts'
