@@ -1,7 +1,4 @@
-import type { IncomingMessage } from 'node:http'
 import { join, resolve } from 'node:path'
-import { serve, type ServerType } from '@hono/node-server'
-import { WebSocketServer } from 'ws'
 import { chatModel } from '../models/chat.ts'
 import { createGateway, MODEL } from '../models/gateway.ts'
 import { startRehearsal } from '../models/rehearsal.ts'
@@ -31,6 +28,7 @@ import { checkReach, type Config, loadConfig } from './config.ts'
 import { corsOf } from './cors.ts'
 import { startOfCron } from './cron-request.ts'
 import { startHeadExport } from './head-export.ts'
+import { listen } from './listen.ts'
 import { createLog } from './log.ts'
 import { createAdmission } from './overload.ts'
 import { loadProject, type Project } from './project.ts'
@@ -43,9 +41,6 @@ const POOL_SIZE = 10
 const CONNECT_TIMEOUT_MS = 3_000
 /** How long runs may go on after SIGTERM before they are handed over. */
 const GRACE_MS = 5_000
-
-/** Of a command on a WebSocket. As large as a body may be. */
-const MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 export interface Server {
   url: string
@@ -133,14 +128,13 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       errors: config.errors,
       host: config.host,
     })
-    const { server, port } = await listen(app.fetch, config)
+    const { url, own, close: stopListening } = await listen(app.fetch, config)
     closers.push(() => {
       closing.abort()
-      return stopListening(server)
+      return stopListening()
     })
     const heads = startHeadExport({ audit: storage.audit, log, dataDir })
     closers.push(() => heads.close())
-    const own = ownUrl(config.host, port)
     if (config.workers > 0) {
       const worker = await startWorker(
         { ...storage, graphs, services, log, interop: shapes },
@@ -166,7 +160,6 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       const webhooks = startWebhooks({ ...storage, log, send: webhookSender(reach, own) })
       closers.push(() => webhooks.close())
     }
-    const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`
     greet(greeting(url, { config, project, storage, waiting: await storage.holds.countPending() }))
     return { url, close }
   } catch (error) {
@@ -191,38 +184,6 @@ async function openModel(config: Config) {
     chatModel({ model: 'rehearsal', apiKey: 'rehearsal', baseUrl: rehearsal.url }),
   ])
   return { model, close: rehearsal.close }
-}
-
-function listen(fetch: (request: Request) => Response | Promise<Response>, { port, host }: Config) {
-  return new Promise<{ server: ServerType; port: number }>((done, fail) => {
-    const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES })
-    // Anything else that a client would rather speak, such as Java's h2c, is answered as if it had not asked.
-    const serverOptions = { shouldUpgradeCallback: isWebSocket }
-    const options = { fetch, port, hostname: host, websocket: { server: sockets }, serverOptions }
-    const server = serve(options, (info) => done({ server, port: info.port }))
-    server.once('error', (cause: NodeJS.ErrnoException) => {
-      const reason = cause.code === 'EADDRINUSE' ? 'is in use' : `cannot be listened on (${cause.code})`
-      fail(new Error(`Port ${port} on ${host} ${reason}. Stop what uses it, or set PORT.`, { cause }))
-    })
-  })
-}
-
-function isWebSocket({ headers }: IncomingMessage): boolean {
-  return headers.upgrade?.toLowerCase() === 'websocket'
-}
-
-/** Where this process reaches itself, whatever address it listens on. */
-function ownUrl(host: string, port: number): string {
-  const everywhere = host === '0.0.0.0' || host === '::'
-  return `http://${everywhere ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host}:${port}`
-}
-
-/** Takes no new requests. Streams that are open are cut: their readers come back with Last-Event-ID. */
-function stopListening(server: ServerType): Promise<void> {
-  return new Promise((done) => {
-    server.close(() => done())
-    if ('closeAllConnections' in server) server.closeAllConnections()
-  })
 }
 
 interface Greeted {
