@@ -1,9 +1,10 @@
 import type { PostgresSaver } from '@langchain/langgraph-checkpoint-postgres'
 import type { Checkpoints } from '../runtime/checkpoints.ts'
 import type { ThreadTtl } from '../runtime/thread.ts'
-import { Checkpointer, FencedCheckpointer } from './checkpointer.ts'
+import { Checkpointer } from './checkpointer.ts'
 import { type Database, jsonb } from './database.ts'
 import { createDraft } from './draft.ts'
+import { FencedCheckpointer } from './fenced-checkpointer.ts'
 
 const HEAD_RUN_ID = `
   select metadata ->> 'run_id' as run_id from checkpoints
