@@ -1,13 +1,12 @@
-import type { LifecycleData } from '@langchain/langgraph'
 import { z } from 'zod'
 import { restricts } from '../runtime/allowed.ts'
-import { RuntimeError } from '../runtime/errors.ts'
 import { positionOf } from '../runtime/follow-thread.ts'
 import { encode, type Json } from '../runtime/json.ts'
-import { frameName } from '../runtime/protocol.ts'
 import { waitingInterrupts } from '../runtime/resume.ts'
 import { readState, type StatePorts } from '../runtime/state.ts'
 import type { Thread } from '../runtime/thread.ts'
+import { treeOf } from './agent-tree.ts'
+import { asCommandError, CommandError, parse, refusal } from './command-error.ts'
 import { type Ask, checkThread, mayRun } from './endpoint.ts'
 import type { HttpSettings } from './langgraph-json.ts'
 import { admitRun, type RunPorts } from './run-streams.ts'
@@ -63,36 +62,6 @@ const NOT_SERVED: Record<string, string> = {
   'state.fork': 'Send run.start with config.configurable.checkpoint_id.',
 }
 
-/** The protocol's `ErrorCode`, as far as it is used. */
-export type ProtocolError =
-  | 'invalid_argument'
-  | 'unknown_command'
-  | 'unknown_error'
-  | 'no_such_run'
-  | 'no_such_subscription'
-  | 'no_such_interrupt'
-  | 'no_such_checkpoint'
-  | 'permission_denied'
-  | 'not_supported'
-
-/** The protocol's node of `agent.getTree`. */
-export interface AgentTreeNode {
-  namespace: string[]
-  status: LifecycleData['event']
-  graph_name: string
-  children: AgentTreeNode[]
-}
-
-export class CommandError extends Error {
-  readonly code: ProtocolError
-
-  constructor(code: ProtocolError, message: string) {
-    super(message)
-    this.name = 'CommandError'
-    this.code = code
-  }
-}
-
 /** JSON text of the answer. Throws what is not the command's own fault, and `assistant_not_found`. */
 export async function answerCommand(
   ports: CommandPorts,
@@ -107,10 +76,6 @@ export async function answerCommand(
   } catch (error) {
     return refusal(command.id, asCommandError(error))
   }
-}
-
-export function refusal(id: number | null, { code, message }: CommandError): string {
-  return JSON.stringify({ type: 'error', id, error: code, message })
 }
 
 async function carryOut(
@@ -135,7 +100,7 @@ async function carryOut(
       return await stateGet(ports, threadId, parse(StateGet, given))
     case 'agent.getTree':
       await checkRead(ports, threadId, sender.caller)
-      return { tree: await treeOf(ports, threadId, parse(GetTree, given).run_id ?? undefined) }
+      return { tree: await treeOf(ports.events, threadId, parse(GetTree, given).run_id ?? undefined) }
     default: {
       const instead = NOT_SERVED[method]
       if (instead !== undefined)
@@ -230,42 +195,6 @@ async function stateGet(
   return { values, ...(state.checkpoint_id === null ? {} : { checkpoint: { id: state.checkpoint_id } }) }
 }
 
-/** The agents of a run as its lifecycle frames tell of them; of the thread's last run unless one is named. */
-async function treeOf(
-  { events }: CommandPorts,
-  threadId: string,
-  runId: string | undefined,
-): Promise<AgentTreeNode> {
-  const id = runId ?? (await events.lastRun(threadId))?.runId
-  const root: AgentTreeNode = { namespace: [], status: 'started', graph_name: 'root', children: [] }
-  const nodes = new Map([['', root]])
-  let seen = false
-  for (let last = -1; id !== undefined;) {
-    const batch = await events.read(threadId, id, last, 500)
-    for (const { event, data } of batch) {
-      const name = frameName(event)
-      if (name?.channel !== 'lifecycle') continue
-      seen = true
-      const told = (JSON.parse(data) as { data: LifecycleData }).data
-      const node = nodes.get(name.namespace.join('|')) ?? { ...root, namespace: name.namespace, children: [] }
-      node.status = told.event
-      node.graph_name = told.graph_name ?? node.graph_name
-      if (nodes.has(name.namespace.join('|'))) continue
-      nodes.set(name.namespace.join('|'), node)
-      const parent = nodes.get(name.namespace.slice(0, -1).join('|')) ?? root
-      parent.children.push(node)
-    }
-    last = batch.at(-1)?.seq ?? last
-    if (batch.length < 500) break
-  }
-  if (!seen)
-    throw new CommandError(
-      'no_such_run',
-      'No run of this thread has been followed by this protocol. Send run.start.',
-    )
-  return root
-}
-
 /** A thread that is not there yet is nobody's; one that is has to be the caller's. */
 export async function checkRead(
   { threads }: Pick<CommandPorts, 'threads'>,
@@ -282,35 +211,4 @@ async function findThread({ threads }: CommandPorts, threadId: string): Promise<
   if (thread === undefined)
     throw new CommandError('no_such_run', `Thread ${threadId} does not exist yet. Send run.start.`)
   return thread
-}
-
-export function parse<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
-  const parsed = schema.safeParse(value)
-  if (parsed.success) return parsed.data
-  const issues = parsed.error.issues
-    .slice(0, 10)
-    .map(({ path, message }) => `${['params', ...path].join('.')}: ${message}`)
-  throw new CommandError('invalid_argument', issues.join('; '))
-}
-
-/** What says nothing of the command itself: these are the door's, with a status of their own. */
-const NOT_ITS_OWN = new Set<RuntimeError['code']>([
-  'assistant_not_found',
-  'graph_failed_to_load',
-  'overloaded',
-])
-
-const CODES: Partial<Record<RuntimeError['code'], ProtocolError>> = {
-  hold_not_yours: 'permission_denied',
-  not_supported: 'not_supported',
-  checkpoint_not_found: 'no_such_checkpoint',
-  run_not_found: 'no_such_run',
-  thread_not_found: 'no_such_run',
-  hold_not_found: 'no_such_interrupt',
-}
-
-function asCommandError(error: unknown): CommandError {
-  if (error instanceof CommandError) return error
-  if (!(error instanceof RuntimeError) || NOT_ITS_OWN.has(error.code)) throw error
-  return new CommandError(CODES[error.code] ?? 'invalid_argument', error.message)
 }

@@ -5,16 +5,8 @@ import { type FrameFilter, matches, readFrames, type ThreadFrame } from '../runt
 import { RuntimeError } from '../runtime/errors.ts'
 import { newId } from '../runtime/ids.ts'
 import type { Log } from '../runtime/ports.ts'
-import {
-  answerCommand,
-  checkRead,
-  CommandError,
-  type CommandPorts,
-  Envelope,
-  parse,
-  refusal,
-  type Sender,
-} from './commands.ts'
+import { CommandError, parse, refusal } from './command-error.ts'
+import { answerCommand, checkRead, type CommandPorts, Envelope, type Sender } from './commands.ts'
 import { isTooDeep, MAX_DEPTH } from './depth.ts'
 import { Filter, filterOf } from './routes/protocol.ts'
 import { HEARTBEAT_MS } from './sse.ts'

@@ -1,5 +1,6 @@
 import type { AgentTreeNode as ProtocolTree, ErrorCode } from '@langchain/protocol'
-import type { AgentTreeNode, ProtocolError } from '../../../server/commands.ts'
+import type { AgentTreeNode } from '../../../server/agent-tree.ts'
+import type { ProtocolError } from '../../../server/command-error.ts'
 import { describe, expect, test, vi } from 'vitest'
 import { newId } from '../../../runtime/ids.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
