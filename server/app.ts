@@ -14,8 +14,10 @@ import type { HttpSettings } from './langgraph-json.ts'
 import { openApiOf } from './openapi.ts'
 import { type ApprovalPorts, approvalRoutes } from './routes/approvals.ts'
 import { type AuditPorts, auditRoutes } from './routes/audit.ts'
+import { assistantGraphRoutes } from './routes/assistant-graphs.ts'
 import { assistantRoutes } from './routes/assistants.ts'
 import { type CronPorts, cronRoutes } from './routes/crons.ts'
+import { type EffectPorts, effectRoute } from './routes/effects.ts'
 import { fileRoutes } from './routes/files.ts'
 import { mountPages } from './routes/pages.ts'
 import { runRoutes } from './routes/runs.ts'
@@ -28,13 +30,14 @@ import { type StorePorts, storeRoutes } from './routes/store.ts'
 import { statelessRoutes } from './routes/stateless.ts'
 import type { RunPorts } from './run-streams.ts'
 import { type SystemPorts, systemRoutes } from './routes/system.ts'
+import { threadStreamRoute } from './routes/thread-stream.ts'
 import { type ThreadPorts, threadRoutes } from './routes/threads.ts'
 
 const JSON_LIMIT = limit(4 * 1024 * 1024)
 const FILE_LIMIT = limit(16 * 1024 * 1024)
 
 export interface AppPorts
-  extends SystemPorts, ThreadPorts, RunPorts, ApprovalPorts, StorePorts, CronPorts, AuditPorts {
+  extends SystemPorts, ThreadPorts, EffectPorts, RunPorts, ApprovalPorts, StorePorts, CronPorts, AuditPorts {
   log: Log
   authority: Authority
   errors: ErrorFormat
@@ -77,7 +80,10 @@ function mountOurs(app: Hono, ports: AppPorts): void {
   const endpoints: Endpoint[] = [
     ...systemRoutes(ports),
     ...assistantRoutes(ports),
+    ...assistantGraphRoutes(ports),
     ...threadRoutes(ports),
+    threadStreamRoute(ports),
+    effectRoute(ports),
     ...stateRoutes(ports),
     ...runRoutes(ports),
     ...statelessRoutes(ports),

@@ -2,13 +2,8 @@ import { z } from 'zod'
 import { type Allowed, isAllowed } from '../../runtime/allowed.ts'
 import { RuntimeError } from '../../runtime/errors.ts'
 import type { Json } from '../../runtime/json.ts'
-import { schemasOf } from '../../runtime/graph-schemas.ts'
-import {
-  type Assistant as RuntimeAssistant,
-  type AssistantFilter,
-  systemAssistantId,
-} from '../../runtime/assistant.ts'
-import type { Assistants, Graph, Graphs, Threads } from '../../runtime/ports.ts'
+import { type AssistantFilter, systemAssistantId } from '../../runtime/assistant.ts'
+import type { Assistants, Graphs, Threads } from '../../runtime/ports.ts'
 import type { Workspaces } from '../../runtime/workspaces.ts'
 import { newId } from '../../runtime/ids.ts'
 import { findAssistant } from '../../runtime/start-run.ts'
@@ -37,11 +32,9 @@ export interface AssistantPorts {
 const NOT_FOUND = { 404: { description: 'No such assistant' } }
 
 export function assistantRoutes(ports: AssistantPorts): Endpoint[] {
-  const { assistants, graphs } = ports
+  const { assistants } = ports
   return [
     ...assistantChanges(ports),
-    subgraphRoute(ports, ''),
-    subgraphRoute(ports, '/:namespace'),
     endpoint({
       method: 'post',
       path: '/assistants/count',
@@ -104,77 +97,7 @@ export function assistantRoutes(ports: AssistantPorts): Endpoint[] {
       handle: async (c, { params }, { allowed }) =>
         json(c, await allowedAssistant(assistants, params.assistant_id, allowed)),
     }),
-    endpoint({
-      method: 'get',
-      path: '/assistants/:assistant_id/graph',
-      tag: 'Assistants',
-      access: 'assistants:read',
-      summary: "The graph's nodes and edges",
-      params: AssistantParams,
-      query: z.object({
-        xray: z
-          .string()
-          .regex(/^(true|false|\d{1,2})$/, 'must be true, false or a number')
-          .default('false'),
-      }),
-      answers: { 200: { description: 'Nodes and edges', schema: z.looseObject({}) }, ...NOT_FOUND },
-      async handle(c, { params, query }, { allowed }) {
-        const assistant = await allowedAssistant(assistants, params.assistant_id, allowed)
-        const graph = await graphOf(graphs, assistant)
-        const xray = query.xray === 'true' ? true : query.xray === 'false' ? false : Number(query.xray)
-        return json(
-          c,
-          (await graph.getGraphAsync({ xray } as Parameters<typeof graph.getGraphAsync>[0])).toJSON(),
-        )
-      },
-    }),
-    endpoint({
-      method: 'get',
-      path: '/assistants/:assistant_id/schemas',
-      tag: 'Assistants',
-      access: 'assistants:read',
-      summary: "JSON schemas of the graph's input, output and state",
-      params: AssistantParams,
-      answers: { 200: { description: 'Schemas', schema: z.looseObject({}) }, ...NOT_FOUND },
-      async handle(c, { params }, { allowed }) {
-        const assistant = await allowedAssistant(assistants, params.assistant_id, allowed)
-        if (!graphs.ids().includes(assistant.graph_id)) {
-          throw new RuntimeError('graph_not_found', `Graph "${assistant.graph_id}" is not served here.`)
-        }
-        return json(c, schemasOf(assistant.graph_id, await graphOf(graphs, assistant)))
-      },
-    }),
   ]
-}
-
-/** The graphs inside the graph, by namespace. */
-function subgraphRoute({ assistants, graphs }: AssistantPorts, path: '' | '/:namespace'): Endpoint {
-  const namespace = path === '' ? {} : { namespace: z.string().min(1).max(1_000) }
-  return endpoint({
-    method: 'get',
-    path: `/assistants/:assistant_id/subgraphs${path}`,
-    tag: 'Assistants',
-    access: 'assistants:read',
-    summary: "JSON schemas of the graph's subgraphs",
-    params: AssistantParams.extend(namespace),
-    query: z.object({ recurse: QueryFlag }),
-    answers: { 200: { description: 'Schemas by namespace', schema: z.looseObject({}) }, ...NOT_FOUND },
-    async handle(c, { params, query }, { allowed }) {
-      const assistant = await allowedAssistant(assistants, params.assistant_id, allowed)
-      const graph = await graphOf(graphs, assistant)
-      const only = 'namespace' in params ? String(params.namespace) : undefined
-      const found: Record<string, unknown> = {}
-      for await (const [name, subgraph] of graph.getSubgraphsAsync(only, query.recurse)) {
-        const {
-          input_schema: input,
-          output_schema: output,
-          state_schema: state,
-        } = schemasOf(name, subgraph as Graph)
-        found[name] = { input, output, state, config: null }
-      }
-      return json(c, found)
-    },
-  })
 }
 
 function assistantChanges({ assistants, graphs, threads, workspaces }: AssistantPorts): Endpoint[] {
@@ -273,16 +196,8 @@ function assistantChanges({ assistants, graphs, threads, workspaces }: Assistant
   ]
 }
 
-/** As a run of the assistant would have it: a factory makes its graph of the configuration. */
-function graphOf(graphs: Graphs, { assistant_id, graph_id, config }: RuntimeAssistant): Promise<Graph> {
-  const configurable = Configurable.parse(config['configurable'])
-  return graphs.get(graph_id, { ...configurable, assistant_id, graph_id })
-}
-
-const Configurable = z.record(z.string(), z.unknown()).catch({})
-
 /** One that is somebody else's is not there. */
-async function allowedAssistant(assistants: Assistants, id: string, allowed: Allowed) {
+export async function allowedAssistant(assistants: Assistants, id: string, allowed: Allowed) {
   const found = await findAssistant(assistants, id)
   if (isAllowed(found.metadata, allowed)) return found
   throw new RuntimeError('assistant_not_found', 'Assistant not found')

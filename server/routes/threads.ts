@@ -2,8 +2,7 @@ import { z } from 'zod'
 import { type Allowed, isAllowed } from '../../runtime/allowed.ts'
 import { RuntimeError } from '../../runtime/errors.ts'
 import { newId } from '../../runtime/ids.ts'
-import { JOIN_MODES, joinThread } from '../../runtime/join-thread.ts'
-import type { Effects, Threads } from '../../runtime/ports.ts'
+import type { Threads } from '../../runtime/ports.ts'
 import type { StatePorts } from '../../runtime/state.ts'
 import type { Thread as RuntimeThread, ThreadTtl } from '../../runtime/thread.ts'
 import { type Superstep, updateState } from '../../runtime/update-state.ts'
@@ -13,13 +12,11 @@ import { type Endpoint, endpoint } from '../endpoint.ts'
 import { extracted } from '../extract.ts'
 import { json, paged, selected } from '../reply.ts'
 import type { RunPorts } from '../run-streams.ts'
-import { Effect, EffectList } from '../schemas/effects.ts'
 import {
   Thread,
   ThreadCount,
   ThreadCreate,
   ThreadInclude,
-  ThreadJoin,
   ThreadParams,
   ThreadPatch,
   ThreadPrune,
@@ -27,13 +24,11 @@ import {
   ThreadStorage,
   type Ttl,
 } from '../schemas/threads.ts'
-import { HEARTBEAT_MS, sseHead, sseResponse } from '../sse.ts'
 
 const NOT_FOUND = { 404: { description: 'No such thread' } }
 
 export interface ThreadPorts extends StatePorts, RunPorts {
   threads: Threads
-  effects: Effects
   workspaces: Workspaces
 }
 
@@ -201,48 +196,6 @@ export function threadRoutes(ports: ThreadPorts): Endpoint[] {
         return json(c, await threads.storage(params.thread_id))
       },
     }),
-    endpoint({
-      method: 'get',
-      path: '/threads/:thread_id/stream',
-      tag: 'Threads',
-      access: 'threads:read',
-      summary:
-        'The events of all runs of a thread, from now on or after Last-Event-ID ("-": all), without an end',
-      params: ThreadParams,
-      query: ThreadJoin,
-      queryLists: ['stream_mode', 'stream_modes'],
-      answers: {
-        200: { description: 'Server-sent events, until the client goes', type: 'text/event-stream' },
-        ...NOT_FOUND,
-      },
-      async handle(c, { params, query }) {
-        await findThread(threads, params.thread_id)
-        const since = positionAfter(c.req.header('last-event-id'))
-        const modes = joinModesOf([query.stream_mode ?? [], query.stream_modes ?? []].flat().join(','))
-        if (c.req.method === 'HEAD') return sseHead()
-        const close = ports.admission.stream()
-        const gone = new AbortController()
-        const place = { threadId: params.thread_id, modes, since, idleMs: HEARTBEAT_MS, signal: gone.signal }
-        return sseResponse(joinThread(ports, place), {
-          headers: {},
-          closing: ports.closing,
-          onEnd: close,
-          onAbort: () => gone.abort(),
-        })
-      },
-    }),
-    endpoint({
-      method: 'get',
-      path: '/threads/:thread_id/effects',
-      tag: 'Effects',
-      access: 'threads:read',
-      summary: "The thread's side effects, newest first",
-      params: ThreadParams,
-      query: EffectList,
-      answers: { 200: { description: 'Effects', schema: z.array(Effect) } },
-      // Asked of the ledger alone: it outlives the thread.
-      handle: async (c, { params, query }) => json(c, await ports.effects.list(params.thread_id, query)),
-    }),
   ]
 }
 
@@ -289,23 +242,4 @@ async function createThread(
 function ttlOf(ttl: Ttl): ThreadTtl {
   if (typeof ttl === 'number') return { ttl_minutes: ttl, strategy: 'delete' }
   return { ttl_minutes: ttl.ttl, strategy: ttl.strategy ?? 'delete' }
-}
-
-function positionAfter(header: string | undefined): number | undefined {
-  if (header === undefined || header === '') return undefined
-  if (header === '-' || header === '-1') return -1
-  const position = Number(header)
-  if (Number.isSafeInteger(position) && position >= 0) return position
-  throw new RuntimeError(
-    'invalid_input',
-    'Last-Event-ID must be the id of an event of this thread, or - for all.',
-  )
-}
-
-function joinModesOf(text: string) {
-  if (text === '') return ['run_modes' as const]
-  const names = text.replaceAll(/[[\]"\s]/g, '').split(',')
-  const modes = JOIN_MODES.filter((mode) => names.includes(mode))
-  if (names.every((name) => JOIN_MODES.some((mode) => mode === name))) return modes
-  throw new RuntimeError('invalid_input', `stream_mode must be of ${JOIN_MODES.join(', ')}.`)
 }
