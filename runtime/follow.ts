@@ -1,6 +1,6 @@
 import { END_EVENT, type RunEvent } from './event.ts'
 import type { LiveEvents, LiveReader } from './live-events.ts'
-import type { EventLog, Runs, Signals } from './ports.ts'
+import type { EventLog, Runs } from './ports.ts'
 import { frameName } from './protocol.ts'
 import { isEnded } from './run.ts'
 
@@ -14,7 +14,6 @@ const UNDER_WAY_MS = 20
 export interface FollowPorts {
   events: EventLog
   runs: Runs
-  signals: Signals
   live: LiveEvents
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { restricts } from '../runtime/allowed.ts'
 import { positionOf } from '../runtime/follow-thread.ts'
 import { encode, type Json } from '../runtime/json.ts'
+import type { Signals } from '../runtime/ports.ts'
 import { waitingInterrupts } from '../runtime/resume.ts'
 import { readState, type StatePorts } from '../runtime/state.ts'
 import type { Thread } from '../runtime/thread.ts'
@@ -14,7 +15,7 @@ import type { Caller } from './auth.ts'
 import { startOf } from './run-request.ts'
 import { RunCreate } from './schemas/runs.ts'
 
-export type CommandPorts = RunPorts & StatePorts & { http?: HttpSettings | undefined }
+export type CommandPorts = RunPorts & StatePorts & { signals: Signals; http?: HttpSettings | undefined }
 
 /** Who sends commands, and with which request. */
 export type Sender = Omit<Ask, 'allowed'>

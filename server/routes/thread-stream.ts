@@ -1,12 +1,13 @@
 import { RuntimeError } from '../../runtime/errors.ts'
 import { JOIN_MODES, joinThread } from '../../runtime/join-thread.ts'
+import type { Signals } from '../../runtime/ports.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
 import type { RunPorts } from '../run-streams.ts'
 import { ThreadJoin, ThreadParams } from '../schemas/threads.ts'
 import { HEARTBEAT_MS, sseHead, sseResponse } from '../sse.ts'
 import { findThread } from './threads.ts'
 
-export function threadStreamRoute(ports: RunPorts): Endpoint {
+export function threadStreamRoute(ports: RunPorts & { signals: Signals }): Endpoint {
   return endpoint({
     method: 'get',
     path: '/threads/:thread_id/stream',

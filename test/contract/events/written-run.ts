@@ -73,7 +73,7 @@ export interface Reading {
 
 /** The numbers that a reader sees until the run has ended. Throws where an event is not the one of its number. */
 export async function readAll(
-  storage: Pick<Storage, 'events' | 'runs' | 'signals' | 'live'>,
+  storage: Pick<Storage, 'events' | 'runs' | 'live'>,
   { run }: WrittenRun,
   { after = -1, idleMs = 60_000, onBatch, signal }: Reading = {},
 ): Promise<number[]> {
