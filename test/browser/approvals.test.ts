@@ -1,39 +1,32 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Json } from '../../runtime/json.ts'
 import { type ScriptedModel, startScriptedModel } from '../support/scripted-model.ts'
 import { startTestServer, type TestServer } from '../support/server.ts'
-import { chromiumPath, openBrowser, openTab } from './browser.ts'
+import { chromiumPath, useBrowser } from './browser.ts'
 import { approvalNow, type HeldCall, holdCalls, holdMail } from './held-call.ts'
 
 const PHONE = { viewport: { width: 360, height: 740 } }
 
 describe.skipIf(chromiumPath === null)('the approvals page', () => {
-  let browser: Browser
+  const openTab = useBrowser()
   let model: ScriptedModel
   let server: TestServer
 
   beforeAll(async () => {
     model = await startScriptedModel([])
     server = await startTestServer({ modelUrl: model.url })
-    browser = await openBrowser()
-  })
-
-  // An open page would go on polling.
-  afterEach(async () => {
-    await Promise.all(browser.contexts().map((context) => context.close()))
   })
 
   afterAll(async () => {
-    await browser?.close()
     await server?.close()
     await model?.close()
   })
 
   const open = (call?: HeldCall, options = {}) =>
-    openTab(browser, `${server.url}/console${call ? `#/approvals/${call.approval_id}` : ''}`, options)
+    openTab(`${server.url}/console${call ? `#/approvals/${call.approval_id}` : ''}`, options)
 
   test('where nothing waits it says how to get something', async () => {
     const { page, faults } = await open()
@@ -316,7 +309,7 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
 
   test("every text of an approval is text: a tool's name, its reason, its risk, the argument names", async () => {
     const bad = '<img src=x onerror="window.hacked=1">'
-    const { page, faults } = await openTab(browser, 'about:blank')
+    const { page, faults } = await openTab('about:blank')
     await page.route('**/approvals?*', (route) =>
       route.fulfill({ json: [hostileApproval(bad)], headers: { 'x-pagination-total': '1' } }),
     )
@@ -329,7 +322,7 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
   })
 
   test('decided ones are found by their state, and a link opens one of them', async () => {
-    const { page } = await openTab(browser, `${server.url}/console`)
+    const { page } = await openTab(`${server.url}/console`)
     await page.getByLabel('Show').selectOption('Edited')
     await page.getByRole('link', { name: /Edit me/ }).click()
     await page.getByRole('heading', { name: 'Approved with changes by local' }).waitFor()
@@ -347,7 +340,7 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
       subject: 'By keyboard',
       body: `${'long '.repeat(200)}\n`.repeat(20),
     })
-    const { page } = await openTab(browser, `${server.url}/console`, PHONE)
+    const { page } = await openTab(`${server.url}/console`, PHONE)
     await page.getByRole('link', { name: /By keyboard/ }).focus()
     await page.keyboard.press('Enter')
     await page.getByRole('heading', { name: 'send_email' }).waitFor()

@@ -1,5 +1,5 @@
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
-import { inject } from 'vitest'
+import { afterAll, afterEach, beforeAll, inject } from 'vitest'
 
 const FLAGS = [
   '--no-sandbox',
@@ -17,23 +17,38 @@ const STEP_MS = 15_000
 /** Null where there is no browser; with `CI=true` it never is. */
 export const chromiumPath = inject('services').chromium
 
-export async function openBrowser(...flags: string[]): Promise<Browser> {
-  if (chromiumPath === null)
-    throw new Error("No Chromium here: skip on inject('services').chromium === null.")
-  return await chromium.launch({ executablePath: chromiumPath, args: [...FLAGS, ...flags] })
-}
-
 export interface Tab {
   page: Page
   /** What the page's scripts threw and what its policy blocked. Answers such as 409 are not among them. */
   faults: string[]
 }
 
-/** A tab with a profile of its own. */
-export async function openTab(
+/**
+ * Opens tabs, each with a profile of its own, in a browser that the tests of a describe share. They are closed after
+ * each test: a page that is open goes on asking its server.
+ */
+export function useBrowser(
+  ...flags: string[]
+): (url: string, options?: BrowserContextOptions) => Promise<Tab> {
+  let browser: Browser
+  beforeAll(async () => {
+    if (chromiumPath === null)
+      throw new Error("No Chromium here: skip on inject('services').chromium === null.")
+    browser = await chromium.launch({ executablePath: chromiumPath, args: [...FLAGS, ...flags] })
+  })
+  afterEach(async () => {
+    await Promise.all(browser.contexts().map((context) => context.close()))
+  })
+  afterAll(async () => {
+    await browser?.close()
+  })
+  return (url, options) => openTab(browser, url, options)
+}
+
+async function openTab(
   browser: Browser,
   url: string,
-  options: BrowserContextOptions = {},
+  options: BrowserContextOptions | undefined,
 ): Promise<Tab> {
   const context = await browser.newContext(options)
   const page = await context.newPage()

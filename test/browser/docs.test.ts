@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type ScriptedModel, startScriptedModel } from '../support/scripted-model.ts'
 import { startTestServer, type TestServer } from '../support/server.ts'
-import { chromiumPath, openBrowser, openTab } from './browser.ts'
+import { chromiumPath, useBrowser } from './browser.ts'
 import { holdMail } from './held-call.ts'
 
 interface OpenApi {
@@ -15,7 +15,7 @@ interface OpenApi {
 }
 
 describe.skipIf(chromiumPath === null)('the reference page', () => {
-  let browser: Browser
+  const openTab = useBrowser()
   let model: ScriptedModel
   let server: TestServer
   let api: OpenApi
@@ -24,22 +24,15 @@ describe.skipIf(chromiumPath === null)('the reference page', () => {
     model = await startScriptedModel([])
     server = await startTestServer({ modelUrl: model.url })
     api = (await (await fetch(`${server.url}/openapi.json`)).json()) as OpenApi
-    browser = await openBrowser()
-  })
-
-  // An open page would go on polling.
-  afterEach(async () => {
-    await Promise.all(browser.contexts().map((context) => context.close()))
   })
 
   afterAll(async () => {
-    await browser?.close()
     await server?.close()
     await model?.close()
   })
 
   test('it lists every operation of /openapi.json, by group', async () => {
-    const { page, faults } = await openTab(browser, `${server.url}/docs`)
+    const { page, faults } = await openTab(`${server.url}/docs`)
     const operations = operationsOf(api)
     expect(operations.length).toBeGreaterThan(25)
     await page.getByText(`${operations.length} operations`).waitFor()
@@ -61,7 +54,7 @@ describe.skipIf(chromiumPath === null)('the reference page', () => {
   })
 
   test('an operation tells its parameters, its body and every answer', async () => {
-    const { page } = await openTab(browser, `${server.url}/docs#post_approvals_approval_id_decisions`)
+    const { page } = await openTab(`${server.url}/docs#post_approvals_approval_id_decisions`)
     const operation = page.locator('#post_approvals_approval_id_decisions')
     await operation.getByText('type: "approve" | "edit" | "reject" | "respond"').waitFor()
     await operation.getByText('message?: string  // at most 20000 characters').waitFor()
@@ -78,7 +71,7 @@ describe.skipIf(chromiumPath === null)('the reference page', () => {
   })
 
   test('the search finds by method, path and words', async () => {
-    const { page } = await openTab(browser, `${server.url}/docs`)
+    const { page } = await openTab(`${server.url}/docs`)
     const listed = page.locator('details.operation:visible')
     await page.getByLabel('Search').fill('DELETE thread')
     await expect
@@ -96,7 +89,7 @@ describe.skipIf(chromiumPath === null)('the reference page', () => {
   })
 
   test('every example is a command that works', { timeout: 120_000 }, async () => {
-    const { page } = await openTab(browser, `${server.url}/docs`, { viewport: { width: 360, height: 740 } })
+    const { page } = await openTab(`${server.url}/docs`, { viewport: { width: 360, height: 740 } })
     await page.getByText(/operations$/).waitFor()
     expect(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth)).toBe(true)
     const commands = await examplesOf(page)

@@ -1,11 +1,11 @@
 import { request as httpRequest } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ChatRequest } from '../../models/chat-protocol/request.ts'
 import { type ScriptedModel, startScriptedModel } from '../support/scripted-model.ts'
 import { startTestServer, type TestServer } from '../support/server.ts'
-import { chromiumPath, openBrowser, openTab } from './browser.ts'
+import { chromiumPath, useBrowser } from './browser.ts'
 import {
   approvalNow,
   first,
@@ -115,7 +115,7 @@ const asks = Object.keys(ASKS) as Ask[]
 const working = ways.filter((way) => way !== 'urlencoded form')
 
 describe.skipIf(chromiumPath === null)('pages of other origins', () => {
-  let browser: Browser
+  const openTab = useBrowser(`--host-resolver-rules=MAP ${REBOUND} 127.0.0.1`)
   let model: ScriptedModel
   let server: TestServer
   let foreign: Site
@@ -125,15 +125,9 @@ describe.skipIf(chromiumPath === null)('pages of other origins', () => {
     ;[foreign, listed] = await Promise.all([startSite(PAGE), startSite(PAGE)])
     model = await startScriptedModel([])
     server = await startTestServer({ modelUrl: model.url, env: { HOLDPOINT_CORS_ORIGINS: listed.url } })
-    browser = await openBrowser(`--host-resolver-rules=MAP ${REBOUND} 127.0.0.1`)
-  })
-
-  afterEach(async () => {
-    await Promise.all(browser.contexts().map((context) => context.close()))
   })
 
   afterAll(async () => {
-    await browser?.close()
     await server?.close()
     await model?.close()
     await Promise.all([foreign?.close(), listed?.close()])
@@ -142,7 +136,7 @@ describe.skipIf(chromiumPath === null)('pages of other origins', () => {
   test('neither start a run, nor answer a hold, nor decide it, nor read what became of it', async () => {
     const held = await holdMail(server, model, MAIL, { afterwards: null })
     const idle = await emptyThread()
-    const { page } = await openTab(browser, foreign.url)
+    const { page } = await openTab(foreign.url)
     const read = await Promise.all(
       ways.flatMap((way) =>
         Object.values(targetsOf(held, idle)).map(
@@ -165,7 +159,7 @@ describe.skipIf(chromiumPath === null)('pages of other origins', () => {
       ...working.map(() => ({ match: (request: ChatRequest) => !isAsked(TASK)(request), content: 'Done.' })),
       ...working.map(() => ({ match: (request: ChatRequest) => !isAsked(TASK)(request), content: 'Done.' })),
     ])
-    const { page } = await openTab(browser, listed.url)
+    const { page } = await openTab(listed.url)
     for (const way of working) {
       const held = first(await startAndStop(server))
       const idle = await emptyThread()
@@ -189,7 +183,7 @@ describe.skipIf(chromiumPath === null)('pages of other origins', () => {
   test('a listed origin decides with JSON, and with nothing that a form could send', async () => {
     const held = await holdMail(server, model, MAIL)
     const { decide } = targetsOf(held, held.thread_id)
-    const { page } = await openTab(browser, listed.url)
+    const { page } = await openTab(listed.url)
     const others = ways.filter((way) => way !== 'fetch of JSON')
     await Promise.all(others.map((way) => send(page, way, decide.path, decide.body)))
     await sleep(QUIET_MS)
@@ -201,7 +195,7 @@ describe.skipIf(chromiumPath === null)('pages of other origins', () => {
 
   test('the own page reads and decides', async () => {
     const held = await holdMail(server, model, MAIL)
-    const { page } = await openTab(browser, `${server.url}/docs`)
+    const { page } = await openTab(`${server.url}/docs`)
     const { decide } = targetsOf(held, held.thread_id)
     expect(await ask(page, 'fetch of an answer', '/approvals')).toContain(held.approval_id)
     expect(await send(page, 'fetch of JSON', decide.path, decide.body)).toBe('200')
@@ -209,7 +203,7 @@ describe.skipIf(chromiumPath === null)('pages of other origins', () => {
   })
 
   test('cancel no run by asking for it and going away, and read nothing', async () => {
-    const { page } = await openTab(browser, foreign.url)
+    const { page } = await openTab(foreign.url)
     const { runs, finish } = await startSlowRuns([...asks, 'window'])
     const read = await Promise.all(
       asks.map(async (how) => {
@@ -228,7 +222,7 @@ describe.skipIf(chromiumPath === null)('pages of other origins', () => {
   })
 
   test('the same requests of a listed origin do cancel and read', async () => {
-    const { page } = await openTab(browser, listed.url)
+    const { page } = await openTab(listed.url)
     const { runs, finish } = await startSlowRuns(['fetch of an answer', 'EventSource'])
     const [join = '', stream = ''] = cancelling(runs['fetch of an answer'])
     await ask(page, 'fetch of an answer', join)
@@ -240,7 +234,7 @@ describe.skipIf(chromiumPath === null)('pages of other origins', () => {
   })
 
   test('the console stands in no frame of another page', async () => {
-    const { page } = await openTab(browser, foreign.url)
+    const { page } = await openTab(foreign.url)
     await ask(page, 'iframe', '/console')
     await expect
       .poll(() =>
@@ -266,8 +260,7 @@ describe.skipIf(chromiumPath === null)('pages of other origins', () => {
     for (const host of [`127.0.0.1:${port}`, `localhost:${port}`])
       expect(await statusFor(host, 'GET', '/approvals')).toBe(200)
 
-    const context = await browser.newContext()
-    const page = await context.newPage()
+    const { page } = await openTab('about:blank')
     const answer = await page.goto(`http://${REBOUND}:${port}/console`)
     expect(answer?.status()).toBe(403)
     // From here the page and the server are of one origin, which is what rebinding is for.

@@ -1,10 +1,10 @@
 import { rm } from 'node:fs/promises'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type RawCall, type RawProvider, startRawProvider } from '../support/raw-provider.ts'
 import { spawnServer, startTestServer, temporaryDirectory, type TestServer } from '../support/server.ts'
 import { holdsOn, httpOn, mailsAbout, mailsIn, moment, untilThread, WAIT } from '../support/stage.ts'
-import { chromiumPath, openBrowser, openTab } from './browser.ts'
+import { chromiumPath, useBrowser } from './browser.ts'
 import { type Site, startSite } from './site.ts'
 import { bundle } from './use-stream/bundle.ts'
 
@@ -15,7 +15,7 @@ const HOOKS = {
 } as const
 
 describe.skipIf(chromiumPath === null)('useStream', () => {
-  let browser: Browser
+  const openTab = useBrowser()
   let provider: RawProvider
   let server: TestServer
   let sites: Record<'react' | 'sdk', Site>
@@ -28,16 +28,9 @@ describe.skipIf(chromiumPath === null)('useStream', () => {
     const origins = Object.values(sites).map(({ url }) => url)
     const env = { HOLDPOINT_CORS_ORIGINS: origins.join(',') }
     server = await startTestServer({ modelUrl: provider.url, env })
-    browser = await openBrowser()
-  })
-
-  // An open page would go on reading.
-  afterEach(async () => {
-    await Promise.all(browser.contexts().map((context) => context.close()))
   })
 
   afterAll(async () => {
-    await browser?.close()
     await server?.close()
     await provider?.close()
     await Promise.all(Object.values(sites ?? {}).map((site) => site.close()))
@@ -45,7 +38,7 @@ describe.skipIf(chromiumPath === null)('useStream', () => {
 
   describe.each(Object.entries(HOOKS))('of %s', (name, { page: hook, transport }) => {
     const mine = (subject: string) => `${subject} (${name})`
-    const open = () => openTab(browser, `${sites[hook].url}/?api=${server.url}&transport=${transport}`)
+    const open = () => openTab(`${sites[hook].url}/?api=${server.url}&transport=${transport}`)
 
     test('words come as the model says them, and the message is there once', async () => {
       const { page, faults } = await open()
@@ -218,7 +211,7 @@ describe.skipIf(chromiumPath === null)('useStream', () => {
 
     // Chromium takes a page that a test makes up for one of the internet, whose WebSockets may not come here.
     test.skipIf(transport === 'websocket')('a page of the same origin needs no setting', async () => {
-      const { page, faults } = await openTab(browser, 'about:blank')
+      const { page, faults } = await openTab('about:blank')
       await page.route(`${server.url}/chat**`, (route) =>
         route.fulfill({ contentType: 'text/html', body: pages[hook] }),
       )
@@ -235,6 +228,8 @@ describe.skipIf(chromiumPath === null)('useStream', () => {
 
 // A browser's WebSocket carries no header that could say who somebody is.
 describe.skipIf(chromiumPath === null)('useStream where a project has auth', () => {
+  const openTab = useBrowser()
+
   test.each(['react', 'sdk'] as const)(
     '%s: a person with a key answers LangChain’s middleware',
     async (hook) => {
@@ -244,10 +239,9 @@ describe.skipIf(chromiumPath === null)('useStream where a project has auth', () 
         HOLDPOINT_CORS_ORIGINS: site.url,
       }
       const server = await startTestServer({ env })
-      const browser = await openBrowser()
       try {
         const url = `${site.url}/?api=${server.url}&assistant=middleware`
-        const { page, faults } = await openTab(browser, `${url}&key=alice`)
+        const { page, faults } = await openTab(`${url}&key=alice`)
         await say(page, 'Pay.')
         await page.getByRole('region', { name: 'Question' }).getByText('"amount":10').waitFor()
         await atRest(page)
@@ -256,14 +250,13 @@ describe.skipIf(chromiumPath === null)('useStream where a project has auth', () 
         expect(await calls(page)).toEqual(['pay: finished'])
         expect(faults).toEqual([])
 
-        const { page: stranger } = await openTab(browser, url)
+        const { page: stranger } = await openTab(url)
         await say(stranger, 'Pay.')
         await stranger.getByRole('alert').filter({ hasText: 'Who are you?' }).waitFor()
-        const { page: other } = await openTab(browser, `${url}&key=bob&thread=${threadOf(page)}`)
+        const { page: other } = await openTab(`${url}&key=bob&thread=${threadOf(page)}`)
         await other.getByRole('status').filter({ hasText: 'at rest' }).waitFor()
         expect(await conversation(other)).toEqual([])
       } finally {
-        await browser.close()
         await server.close()
         await site.close()
       }
@@ -272,16 +265,14 @@ describe.skipIf(chromiumPath === null)('useStream where a project has auth', () 
 })
 
 describe.skipIf(chromiumPath === null)('useStream over the death of the server', () => {
-  let browser: Browser
+  const openTab = useBrowser()
   let provider: RawProvider
 
   beforeAll(async () => {
     provider = await startRawProvider()
-    browser = await openBrowser()
   })
 
   afterAll(async () => {
-    await browser?.close()
     await provider?.close()
   })
 
@@ -290,7 +281,7 @@ describe.skipIf(chromiumPath === null)('useStream over the death of the server',
     const dataDir = await temporaryDirectory()
     const env = { HOLDPOINT_CORS_ORIGINS: site.url, HOLDPOINT_LEASE_MS: '1000' }
     const first = await spawnServer({ dataDir, modelUrl: provider.url, env })
-    const { page } = await openTab(browser, `${site.url}/?api=${first.url}&transport=${hook.transport}`)
+    const { page } = await openTab(`${site.url}/?api=${first.url}&transport=${hook.transport}`)
     provider.play(
       { calls: [list] },
       { content: paused('It was', new Promise(() => {}), '.') },
