@@ -1,7 +1,6 @@
 import {
   Annotation,
   END,
-  interrupt,
   type LangGraphRunnableConfig,
   START,
   StateGraph,
@@ -50,13 +49,3 @@ export const nested = new StateGraph(Trail)
   .addEdge('works', 'last')
   .addEdge('last', END)
   .compile({ transformers: [counter] })
-
-/** Two questions at once. */
-export const asks = new StateGraph(Trail)
-  .addNode('left', () => ({ trail: [`left: ${String(interrupt('Left?'))}`] }))
-  .addNode('right', () => ({ trail: [`right: ${String(interrupt('Right?'))}`] }))
-  .addEdge(START, 'left')
-  .addEdge(START, 'right')
-  .addEdge('left', END)
-  .addEdge('right', END)
-  .compile()
