@@ -180,6 +180,13 @@ export async function claimOf(
   return run
 }
 
+/** The run of a new thread, claimed; by a new worker, unless one is named. */
+export async function createClaimed(ports: StoragePorts, worker?: string): Promise<ClaimedRun> {
+  const threadId = await createThread(ports)
+  await createRun(ports, threadId)
+  return await claimOf(ports, worker ?? (await createWorker(ports)), threadId)
+}
+
 /** What a worker leaves behind that was killed a lease ago. */
 export async function expireWorker({ db }: StoragePorts, worker: string): Promise<void> {
   await db.query(

@@ -6,8 +6,8 @@ import { createEffects } from '../../../storage/effects.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import {
   claimOf,
+  createClaimed,
   createRun,
-  createThread,
   createWorker,
   endedWell,
   expireWorker,
@@ -22,9 +22,8 @@ onEachDatabase((database) => {
 
   async function held(): Promise<{ threadId: string; approvalId: string; run: ClaimedRun }> {
     const { mine } = storage
-    const threadId = await createThread(mine)
-    await createRun(mine, threadId)
-    const run = await claimOf(mine, await createWorker(mine), threadId)
+    const run = await createClaimed(mine)
+    const { thread_id: threadId } = run
     const state = pausedState(threadId, [{ n: 1 }])
     expect(await mine.queue.settle(run, endedWell(state))).toBe(true)
     return { threadId, approvalId: state.holds[0]?.approval_id ?? '', run }

@@ -6,8 +6,7 @@ import type { ClaimedRun } from '../../../runtime/run.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import {
   claimOf,
-  createRun,
-  createThread,
+  createClaimed,
   createWorker,
   endedWell,
   expireWorker,
@@ -43,10 +42,9 @@ onEachDatabase((database) => {
 
   test('pending writes alone are fenced, too', async () => {
     const { mine } = storage
-    const threadId = await createThread(mine)
-    await createRun(mine, threadId)
     const worker = await createWorker(mine)
-    const zombie = await claimOf(mine, worker, threadId)
+    const zombie = await createClaimed(mine, worker)
+    const { thread_id: threadId } = zombie
     const lost: Error[] = []
     const saver = mine.checkpoints.fenced(zombie, (error) => lost.push(error)).saver
     const config = await put(saver, zombie)
@@ -60,10 +58,9 @@ onEachDatabase((database) => {
 
   test("after a takeover the first worker's events are not written, and the numbers go on without a gap", async () => {
     const { mine, other } = storage
-    const threadId = await createThread(mine)
-    await createRun(mine, threadId)
     const worker = await createWorker(mine)
-    const zombie = await claimOf(mine, worker, threadId)
+    const zombie = await createClaimed(mine, worker)
+    const { thread_id: threadId } = zombie
     expect(await mine.events.append(zombie, 0, [EVENT, EVENT])).toBe(true)
     await expireWorker(mine, worker)
     const heir = await claimOf(other, await createWorker(other), threadId)
@@ -107,9 +104,7 @@ onEachDatabase((database) => {
 
   test('an ended run takes no more checkpoints, events or ends', async () => {
     const { mine } = storage
-    const threadId = await createThread(mine)
-    await createRun(mine, threadId)
-    const run = await claimOf(mine, await createWorker(mine), threadId)
+    const run = await createClaimed(mine)
     expect(await mine.queue.settle(run, endedWell())).toBe(true)
     const lost: Error[] = []
     await put(mine.checkpoints.fenced(run, (failure) => lost.push(failure)).saver, run)
@@ -121,9 +116,7 @@ onEachDatabase((database) => {
 
   test('a worker that still lives keeps its run', async () => {
     const { mine, other } = storage
-    const threadId = await createThread(mine)
-    await createRun(mine, threadId)
-    const run = await claimOf(mine, await createWorker(mine), threadId)
+    const run = await createClaimed(mine)
     expect(await other.queue.claim(await createWorker(other), 10)).toEqual([])
     expect(await mine.events.append(run, 0, [EVENT])).toBe(true)
   })
@@ -132,10 +125,9 @@ onEachDatabase((database) => {
     'a write that meets a takeover under way waits for it, and is refused',
     async () => {
       const { mine, other } = storage
-      const threadId = await createThread(mine)
-      await createRun(mine, threadId)
       const worker = await createWorker(mine)
-      const zombie = await claimOf(mine, worker, threadId)
+      const zombie = await createClaimed(mine, worker)
+      const { thread_id: threadId } = zombie
       let appended: Promise<boolean> | undefined
       await other.db.transaction(async (client) => {
         await client.query(
@@ -153,10 +145,9 @@ onEachDatabase((database) => {
   /** A run that one worker began and lost, and another holds. */
   async function takenOver(): Promise<{ zombie: ClaimedRun; heir: ClaimedRun }> {
     const { mine, other } = storage
-    const threadId = await createThread(mine)
-    await createRun(mine, threadId)
     const worker = await createWorker(mine)
-    const zombie = await claimOf(mine, worker, threadId)
+    const zombie = await createClaimed(mine, worker)
+    const { thread_id: threadId } = zombie
     await expireWorker(mine, worker)
     const heir = await claimOf(other, await createWorker(other), threadId)
     expect(heir.run_id).toBe(zombie.run_id)

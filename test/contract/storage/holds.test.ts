@@ -3,12 +3,11 @@ import { createEffects } from '../../../storage/effects.ts'
 import { newId } from '../../../runtime/ids.ts'
 import { doubtId } from '../../../runtime/call.ts'
 import type { HoldRequest } from '../../../runtime/hold.ts'
-import type { ClaimedRun } from '../../../runtime/run.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import {
   claimOf,
+  createClaimed,
   createRun,
-  createThread,
   createWorker,
   endedWell,
   pausedState,
@@ -316,9 +315,8 @@ onEachDatabase((database) => {
   /** A thread whose first run stopped at one message with these calls. */
   async function held(calls: Parameters<typeof pausedState>[1]) {
     const { mine } = storage
-    const threadId = await createThread(mine)
-    await createRun(mine, threadId)
-    const run: ClaimedRun = await claimOf(mine, await createWorker(mine), threadId)
+    const run = await createClaimed(mine)
+    const { thread_id: threadId } = run
     const state = { ...pausedState(threadId, calls), threadId }
     expect(await mine.events.append(run, 0, [{ event: 'metadata', data: '{}' }])).toBe(true)
     const events = { from: 1, list: [] }

@@ -4,6 +4,7 @@ import type { Json } from '../../../runtime/json.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import {
   claimOf,
+  createClaimed,
   createRun,
   createThread,
   createWorker,
@@ -82,9 +83,8 @@ onEachDatabase((database) => {
   })
 
   test('events come back as they were written, numbered', async () => {
-    const threadId = await createThread(storage.mine)
-    await createRun(storage.mine, threadId)
-    const run = await claimOf(storage.mine, await createWorker(storage.mine), threadId)
+    const run = await createClaimed(storage.mine)
+    const { thread_id: threadId } = run
     const data = JSON.stringify({ ...ORDINARY, nul: NUL, lone: LONE })
     const written = ['metadata', 'updates|node:é', 'values'].map((event) => ({ event, data }))
     expect(await storage.mine.events.append(run, 0, written)).toBe(true)
@@ -112,9 +112,8 @@ onEachDatabase((database) => {
     expect(hold?.args).toEqual({ to: 'a@example.com', body: `a${NUL}b` })
     expect(hold?.args_hash).toBe(state.holds[0]?.args_hash)
 
-    const failing = await createThread(storage.mine)
-    await createRun(storage.mine, failing)
-    const failed = await claimOf(storage.mine, worker, failing)
+    const failed = await createClaimed(storage.mine, worker)
+    const { thread_id: failing } = failed
     const error = { error: 'Error', message: `no${NUL}` }
     const events = { from: 0, list: [{ event: 'error', data: JSON.stringify(error) }] }
     expect(
@@ -127,9 +126,8 @@ onEachDatabase((database) => {
   })
 
   test("a decision's edited arguments and message are kept to the byte", async () => {
-    const threadId = await createThread(storage.mine)
-    await createRun(storage.mine, threadId)
-    const run = await claimOf(storage.mine, await createWorker(storage.mine), threadId)
+    const run = await createClaimed(storage.mine)
+    const { thread_id: threadId } = run
     const state = pausedState(threadId, [{ body: 'x' }, { body: 'y' }])
     await storage.mine.queue.settle(run, endedWell(state))
     const [first] = state.holds
