@@ -3,7 +3,7 @@ import type { Hold } from '../../runtime/hold.ts'
 import { newId } from '../../runtime/ids.ts'
 import { onEachDatabase, onPostgres } from '../support/each-database.ts'
 import { useProcesses } from '../support/processes.ts'
-import { holdsOn, httpOn, mailsAbout, mailsIn, mailTo, moment, says, WAIT } from '../support/stage.ts'
+import { holdsOn, httpOn, mailsAbout, mailsIn, mailTo, moment, says, silent, WAIT } from '../support/stage.ts'
 
 // Each starts processes, which wait for their turn on a machine that other tests share.
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
@@ -39,14 +39,7 @@ onEachDatabase((database) => {
 
   test('a server that is asked to stop hands its run over, and the next one finishes it', async () => {
     const asked = moment()
-    const model = await scripted(
-      async () => {
-        asked.reach()
-        await new Promise(() => {})
-        return {}
-      },
-      { content: 'Done by another.' },
-    )
+    const model = await scripted(silent(asked), { content: 'Done by another.' })
     const options = { ...database.place, modelUrl: model.url }
     const first = await spawn(options)
     const { thread_id: threadId } = await first.client.threads.create()
@@ -70,12 +63,7 @@ onPostgres((database) => {
     const asked = moment()
     const model = await scripted(
       { toolCalls: [{ name: 'write_file', args: { path: 'a', content: 'x' } }] },
-      async () => {
-        asked.reach()
-        // The server is killed while it waits for this.
-        await new Promise(() => {})
-        return {}
-      },
+      silent(asked),
       { toolCalls: [mailTo(subject)] },
       { content: 'Mailed.' },
     )

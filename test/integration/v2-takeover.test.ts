@@ -4,7 +4,7 @@ import { onPostgres } from '../support/each-database.ts'
 import { CHANNELS, endOf, type Frame, type FrameReader, readSocket, readSse } from '../support/frames.ts'
 import { useProcesses } from '../support/processes.ts'
 import { type Relay, startRelay } from '../support/relay.ts'
-import { httpOn, moment, says, WAIT } from '../support/stage.ts'
+import { httpOn, moment, says, silent, WAIT } from '../support/stage.ts'
 
 // Each starts processes, which wait for their turn on a machine that other tests share.
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
@@ -23,12 +23,7 @@ onPostgres((database) => {
     const asked = moment()
     const model = await scripted(
       { toolCalls: [{ name: 'write_file', args: { path: 'a', content: 'x' } }] },
-      async () => {
-        asked.reach()
-        // The server is killed while it waits for this.
-        await new Promise(() => {})
-        return {}
-      },
+      silent(asked),
       { content: 'Done by another.' },
       { content: 'Once more.' },
     )
@@ -111,11 +106,7 @@ onPostgres((database) => {
   /** One process executes a run whose model does not answer; another, which executes nothing, is read. */
   async function underWay() {
     const asked = moment()
-    const model = await scripted(async () => {
-      asked.reach()
-      await new Promise(() => {})
-      return {}
-    })
+    const model = await scripted(silent(asked))
     const options = { ...database.place, modelUrl: model.url }
     const executing = await spawn(options)
     const reading = await spawn({ ...options, env: { HOLDPOINT_WORKERS: '0' } })

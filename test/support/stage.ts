@@ -165,6 +165,14 @@ export function moment(): { reached: Promise<void>; reach: () => void } {
   return { reached: promise, reach: resolve }
 }
 
+/** A model's step that is asked and never answers: what waits for it is stopped meanwhile. */
+export function silent(asked: { reach: () => void }): () => Promise<never> {
+  return async () => {
+    asked.reach()
+    return await new Promise(() => {})
+  }
+}
+
 export function mailTo(subject: string, more: Record<string, string> = {}) {
   return { name: 'send_email', args: { to: 'ops@example.com', subject, body: 'A body.', ...more } }
 }

@@ -3,6 +3,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { newId } from '../../../runtime/ids.ts'
 import { onEachDatabase, onEmbedded } from '../../support/each-database.ts'
 import { untilThread, useStage, WAIT } from '../../support/stage.ts'
+import { TOLD_OF_ALICE } from '../../support/guarded/told.ts'
 
 const PROJECT = new URL('../../support/guarded/langgraph.json', import.meta.url).pathname
 
@@ -68,19 +69,7 @@ onEachDatabase((database) => {
       )
       expect(seen.json()).toEqual({
         answer: 1,
-        seen: {
-          'x-tone': 'loud',
-          langgraph_auth_user: {
-            identity: 'alice',
-            display_name: 'alice',
-            permissions: [],
-            is_authenticated: true,
-            team: 'blue',
-          },
-          langgraph_auth_user_id: 'alice',
-          langgraph_auth_permissions: [],
-          tone: 'calm',
-        },
+        seen: { ...TOLD_OF_ALICE, tone: 'calm' },
       })
       expect((await client.threads.get(threadId)).config).toEqual({ configurable: { tone: 'calm' } })
     })

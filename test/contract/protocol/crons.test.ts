@@ -4,6 +4,7 @@ import { newId } from '../../../runtime/ids.ts'
 import { type EachDatabase, onEachDatabase } from '../../support/each-database.ts'
 import { startTestServer, type TestServer } from '../../support/server.ts'
 import { httpOn, WAIT } from '../../support/stage.ts'
+import { TOLD_OF_ALICE } from '../../support/guarded/told.ts'
 
 const STATES = new URL('../../support/states/langgraph.json', import.meta.url).pathname
 const GUARDED = new URL('../../support/guarded/langgraph.json', import.meta.url).pathname
@@ -424,18 +425,7 @@ onEachDatabase((database) => {
       const { values } = await as('alice').threads.get(run?.thread_id ?? '')
       expect(values).toEqual({
         answer: 2,
-        seen: {
-          'x-tone': 'loud',
-          langgraph_auth_user: {
-            identity: 'alice',
-            display_name: 'alice',
-            permissions: [],
-            is_authenticated: true,
-            team: 'blue',
-          },
-          langgraph_auth_user_id: 'alice',
-          langgraph_auth_permissions: [],
-        },
+        seen: TOLD_OF_ALICE,
       })
       // The thread is hers, too.
       await expect(as('bob').threads.get(run?.thread_id ?? '')).rejects.toThrow(/404/)

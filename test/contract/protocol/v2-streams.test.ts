@@ -15,7 +15,7 @@ import {
 } from '../../support/frames.ts'
 import type { ScriptedStep } from '../../support/scripted-model.ts'
 import { type Relay, startRelay } from '../../support/relay.ts'
-import { moment, says, type Stage, untilThread, useStage, WAIT } from '../../support/stage.ts'
+import { moment, says, silent, type Stage, untilThread, useStage, WAIT } from '../../support/stage.ts'
 
 const PROJECT = new URL('../../support/frames/langgraph.json', import.meta.url).pathname
 const TRANSPORTS = ['sse', 'websocket'] as const
@@ -240,15 +240,7 @@ onEachDatabase((database) => {
     async function underWay(...next: ScriptedStep[]) {
       const threadId = newId()
       const asked = moment()
-      stage.play(
-        async () => {
-          asked.reach()
-          // It is cancelled while it waits for this.
-          await new Promise(() => {})
-          return {}
-        },
-        ...next,
-      )
+      stage.play(silent(asked), ...next)
       const started = await command(stage, threadId, 'run.start', { assistant_id: 'react', input: says('1') })
       await asked.reached
       return { threadId, runId: started.result.run_id ?? '' }
