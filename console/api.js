@@ -17,12 +17,21 @@
  * @property {string} args_hash
  * @property {string} risk
  * @property {string} reason
+ * @property {string | null} rule the policy's rules that asked; null: the tool's own risk did
+ * @property {string} policy_version
+ * @property {Needs} needs
  * @property {Status} status
  * @property {(Decision & { by: string, at: string })[]} decisions
  * @property {string} created_at
- * @property {string} expires_at
+ * @property {string | null} expires_at null: it waits for as long as it takes
  * @property {string | null} decided_at
  * @property {string | null} resumed_run_id
+ *
+ * @typedef {object} Needs what releases a call
+ * @property {number} approvers
+ * @property {number} seniors
+ * @property {string[]} who roles and identities
+ * @property {'reject' | 'wait' | { escalate: { to: string[], expires_in: number } }} on_expiry
  *
  * @typedef {{ status: string, error: { message: string } | null }} Run
  * @typedef {{ graph_id: string, name: string }} Assistant

@@ -59,7 +59,7 @@ export function createDetail(first, listener) {
     setText(status, STATUS_WORDS[next.status])
     status.className = `badge ${next.status}`
     setText(asked, `asked ${ago(next.created_at)}`)
-    setText(expires, next.status === 'pending' ? ` · expires ${until(next.expires_at)}` : '')
+    setText(expires, next.status === 'pending' ? ` · ${expiryOf(next)}` : '')
     expires.className = isSoon(next.expires_at) ? 'soon' : ''
     const state = JSON.stringify([next.status, next.decisions, next.resumed_run_id])
     if (state === drawn) return
@@ -127,7 +127,33 @@ function selfApproval() {
 }
 
 /** @param {Approval} approval */
-function facts({ approval_id, thread_id, run_id, assistant_id, args_hash, created_at, expires_at }) {
+function expiryOf({ expires_at }) {
+  return expires_at === null ? 'does not expire' : `expires ${until(expires_at)}`
+}
+
+/** @param {Approval['needs']} needs */
+function peopleOf({ approvers, seniors, who }) {
+  const people = approvers === 1 ? 'one approval' : `${approvers} approvals`
+  return `${people}${seniors === 0 ? '' : `, ${seniors} of them by seniors`}, by: ${who.join(', ')}`
+}
+
+/** @param {Approval['needs']} needs */
+function afterwards({ on_expiry }) {
+  if (typeof on_expiry === 'object') return `, then it goes to ${on_expiry.escalate.to.join(', ')}`
+  return on_expiry === 'reject' ? ', then it counts as rejected' : ''
+}
+
+/** @param {Approval} approval */
+function facts({
+  approval_id,
+  thread_id,
+  run_id,
+  assistant_id,
+  args_hash,
+  created_at,
+  expires_at,
+  ...asked
+}) {
   const agent = h('dd', {}, assistant_id)
   getAssistant(assistant_id).then(
     ({ name, graph_id }) => setText(agent, name === graph_id ? name : `${name} (${graph_id})`),
@@ -138,8 +164,11 @@ function facts({ approval_id, thread_id, run_id, assistant_id, args_hash, create
     'dl',
     { class: 'facts' },
     h('div', {}, h('dt', {}, 'Agent'), agent),
+    fact('Needs', revealed(peopleOf(asked.needs))),
+    asked.rule !== null &&
+      fact('Rule', h('span', {}, revealed(asked.rule), ` of policy ${asked.policy_version}`)),
     fact('Asked', moment(created_at)),
-    fact('Expires', moment(expires_at)),
+    fact('Expires', expires_at === null ? 'never' : `${moment(expires_at)}${afterwards(asked.needs)}`),
     fact('Thread', h('a', { class: 'id', href: threadPath(thread_id) }, thread_id)),
     fact('Run', h('a', { class: 'id', href: runPath(thread_id, run_id) }, run_id)),
     fact('Approval', h('span', { class: 'id' }, approval_id)),
@@ -147,7 +176,7 @@ function facts({ approval_id, thread_id, run_id, assistant_id, args_hash, create
   )
 }
 
-/** @param {string} name @param {import('./element.js').Child} value */
+/** @param {string} name @param {import('./element.js').Child | import('./element.js').Child[]} value */
 function fact(name, value) {
   return h('div', {}, h('dt', {}, name), h('dd', {}, value))
 }

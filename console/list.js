@@ -65,7 +65,8 @@ function update({ link, status, when }, approval, route) {
   setText(status, STATUS_WORDS[approval.status])
   status.className = `badge ${approval.status}`
   status.hidden = route.status !== ''
-  const soon = approval.status === 'pending' && isSoon(approval.expires_at)
-  setText(when, soon ? `expires ${until(approval.expires_at)}` : ago(approval.created_at))
+  const { expires_at } = approval
+  const soon = approval.status === 'pending' && expires_at !== null && isSoon(expires_at)
+  setText(when, soon ? `expires ${until(expires_at)}` : ago(approval.created_at))
   when.classList.toggle('soon', soon)
 }

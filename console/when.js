@@ -16,9 +16,9 @@ export function until(iso, now = Date.now()) {
   return left < MINUTE ? 'any moment' : `in ${span(left)}`
 }
 
-/** Whether so little is left that it should be seen. @param {string} iso @param {number} [now] */
+/** Whether so little is left that it should be seen. @param {string | null} iso @param {number} [now] */
 export function isSoon(iso, now = Date.now()) {
-  return Date.parse(iso) - now < 30 * MINUTE
+  return iso !== null && Date.parse(iso) - now < 30 * MINUTE
 }
 
 /** Date and time as the reader's system writes them. @param {string} iso */

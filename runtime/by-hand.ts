@@ -7,6 +7,8 @@ import { enterRun, type RunContext } from './run-context.ts'
 import type { Services } from './services.ts'
 import { newId } from './ids.ts'
 
+const BY_HAND = 'by hand'
+
 export interface ByHand {
   /** Runs `inside`, usually one `graph.invoke`, as part of a run on the thread. */
   run<T>(threadId: string, inside: () => Promise<T>, signal?: AbortSignal): Promise<T>
@@ -34,13 +36,20 @@ export function byHand({ services, checkArgs }: { services: Services; checkArgs:
   const nameOf = ({ threadId, messageId, callId }: CallKey) => JSON.stringify([threadId, messageId, callId])
   return {
     run(threadId, inside, signal = new AbortController().signal) {
-      const grants = { released: (call: CallKey) => Promise.resolve(released.get(nameOf(call))) }
+      const grants = {
+        released(call: CallKey) {
+          const hash = released.get(nameOf(call))
+          return Promise.resolve(hash === undefined ? undefined : { hash, approvals: [BY_HAND] })
+        },
+      }
       const runId = newId()
       const run: RunContext = {
         threadId,
         runId,
-        assistantId: 'by hand',
+        assistantId: BY_HAND,
+        graphId: BY_HAND,
         tenantId: 'default',
+        requester: BY_HAND,
         signal,
         services,
         grants,

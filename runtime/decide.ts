@@ -3,7 +3,7 @@ import { failpoint } from './failpoint.ts'
 import type { Decision, Hold } from './hold.ts'
 import type { Holds, Signals } from './ports.ts'
 import { topics } from './topics.ts'
-import { checkDecision, type CheckArgs } from './resume.ts'
+import { checkDecision, type CheckEdit } from './resume.ts'
 
 /** The `hold` event is sent a moment before the hold's row is there. */
 const APPEARS_WITHIN_MS = 2_000
@@ -11,14 +11,14 @@ const POLL_MS = 500
 
 /** One person's word on a hold. Throws `hold_not_found`, `hold_decided` or `invalid_decision`, and then changed nothing. */
 export async function decideHold(
-  { holds, checkArgs }: { holds: Holds; checkArgs: CheckArgs },
+  { holds, checkEdit }: { holds: Holds; checkEdit: CheckEdit },
   approvalId: string,
   decision: Decision,
   by: string,
 ): Promise<Hold> {
   const hold = await holds.get(approvalId)
   if (hold === undefined) throw new RuntimeError('hold_not_found', `Approval ${approvalId} does not exist.`)
-  const { edited } = checkDecision(hold, decision, checkArgs)
+  const { edited } = checkDecision(hold, decision, checkEdit)
   const decided = await holds.decide(approvalId, decision, by, edited)
   await failpoint('hold.decide:after')
   return decided

@@ -42,12 +42,55 @@ export interface RecordedDecision extends Decision {
   at: string
 }
 
+const DAY_S = 86_400
+const Seconds = z
+  .int()
+  .min(1)
+  .max(3_650 * DAY_S)
+/** Roles and identities. */
+const Who = z.array(z.string().min(1).max(200)).min(1).max(100)
+
+/**
+ * What releases a hold: so many distinct people of `who`, so many of them seniors. `expires_in`: seconds from when it is
+ * asked; null waits. `on_expiry`: what becomes of one that nobody has decided by then.
+ */
+export const Needs = z.object({
+  approvers: z.int().min(1).max(100),
+  seniors: z.int().min(0).max(100),
+  who: Who,
+  expires_in: Seconds.nullable(),
+  on_expiry: z.union([
+    z.enum(['reject', 'wait']),
+    z.object({ escalate: z.object({ to: Who, expires_in: Seconds }) }),
+  ]),
+})
+export type Needs = z.infer<typeof Needs>
+
+/** Where neither a rule nor a risk says more. */
+export const ONE_PERSON: Needs = {
+  approvers: 1,
+  seniors: 0,
+  who: ['approver'],
+  expires_in: 4 * 3_600,
+  on_expiry: 'reject',
+}
+
+/** In words: "2 people, 1 of them a senior". */
+export function peopleOf({ approvers, seniors }: Pick<Needs, 'approvers' | 'seniors'>): string {
+  const people = approvers === 1 ? 'a person' : `${approvers} people`
+  if (seniors === 0) return people
+  return approvers === 1 ? 'a senior' : `${people}, ${seniors} of them senior`
+}
+
 /** A hold as clients see it (`/approvals`). Dates are ISO 8601. */
 export interface Hold {
   approval_id: string
   thread_id: string
   run_id: string
   assistant_id: string
+  graph_id: string
+  /** Who started the run; null where it is not known. */
+  requester: string | null
   interrupt_id: string
   kind: HoldKind
   message_id: string
@@ -57,10 +100,16 @@ export interface Hold {
   args_hash: string
   risk: string
   reason: string
+  /** The policy's rules that asked for it; null: the tool's own risk did. */
+  rule: string | null
+  /** Of the policy by which it was asked for. */
+  policy_version: string
+  needs: Needs
   status: HoldStatus
   decisions: RecordedDecision[]
   created_at: string
-  expires_at: string
+  /** Null: it waits for as long as it takes. */
+  expires_at: string | null
   decided_at: string | null
   /** The run that goes on after the message's last decision. */
   resumed_run_id: string | null
@@ -82,10 +131,11 @@ export interface InterruptAnswer {
   decisions: { approvalId: string; decision: Decision; edited?: EditedArgs }[]
 }
 
-/** Arguments after the tool's schema, with their hash. */
+/** Arguments after the tool's schema, with their hash, and what releases the hold now: as strict as for either call. */
 export interface EditedArgs {
   args: Json
   hash: string
+  needs: Needs
 }
 
 /** What the hold node asks for one call; every entry becomes a hold. */
@@ -101,6 +151,10 @@ export const HoldRequest = z.object({
   args_hash: z.string(),
   risk: z.string(),
   reason: z.string(),
+  // What was asked for before there were policies has none of these.
+  rule: z.string().nullable().default(null),
+  policy_version: z.string().default(''),
+  needs: Needs.default(ONE_PERSON),
 })
 export type HoldRequest = z.infer<typeof HoldRequest>
 

@@ -1,12 +1,14 @@
 import type { Pregel } from '@langchain/langgraph/pregel'
 import type { Allowed } from './allowed.ts'
 import type { Assistant, AssistantChange, AssistantFilter } from './assistant.ts'
+import type { CallKey } from './call.ts'
 import type { Cron, CronChange, CronFilter, Fired, NewCron, ScheduledCron } from './cron.ts'
 import type { Effect, Ledger } from './effect.ts'
 import type { NewEvent, RunEvent, StartedRun } from './event.ts'
 import type { Decision, EditedArgs, Hold, HoldFilter, InterruptAnswer } from './hold.ts'
 import type { Json } from './json.ts'
 import type { Outcome } from './outcome.ts'
+import type { Release } from './run-context.ts'
 import type { ActiveRuns, CancelAction, ClaimedRun, NewRun, Run, RunStatus } from './run.ts'
 import type { StartRequest } from './start-run.ts'
 import type { ItemKey, ItemSearch, ItemWrite, NamespaceSearch, StoreItem } from './store.ts'
@@ -226,7 +228,7 @@ export interface Holds {
    */
   decide(approvalId: string, decision: Decision, by: string, edited: EditedArgs | undefined): Promise<Hold>
   /** See `Grants.released`. */
-  released(call: { threadId: string; messageId: string; callId: string }): Promise<string | undefined>
+  released(call: CallKey): Promise<Release | undefined>
 }
 
 /** Wakes whoever waits for a topic, in this process and in every other one on the same database. */

@@ -1,13 +1,24 @@
 import { z } from 'zod'
 import { argsHash, hasCanonicalForm } from './call.ts'
 import { RuntimeError } from './errors.ts'
-import { type Decision, type EditedArgs, type Hold, holdsOf, type InterruptAnswer } from './hold.ts'
+import {
+  type Decision,
+  type EditedArgs,
+  type Hold,
+  holdsOf,
+  type InterruptAnswer,
+  type Needs,
+  peopleOf,
+} from './hold.ts'
 import type { Interop } from './interop.ts'
 import type { Json } from './json.ts'
 import type { Thread } from './thread.ts'
 
 /** Arguments as the tool's schema reads them, or `invalid_decision`. */
-export type CheckArgs = (tool: string, args: Json) => EditedArgs
+export type CheckArgs = (tool: string, args: Json) => Pick<EditedArgs, 'args' | 'hash'>
+
+/** As that, and as the policy judges them: one that denies them throws `invalid_decision`. */
+export type CheckEdit = (hold: Hold, args: Json) => EditedArgs
 
 const ResumeDecision = z.object({
   approval_id: z.string().optional(),
@@ -31,7 +42,7 @@ export function readResume(
   thread: Thread,
   holds: Hold[],
   resume: Json,
-  { checkArgs, interop }: { checkArgs: CheckArgs; interop: Interop },
+  { checkEdit, interop }: { checkEdit: CheckEdit; interop: Interop },
 ): { resume: Record<string, Json>; answers: InterruptAnswer[] } {
   const byInterrupt = Map.groupBy(inOrder(thread, holds), ({ interrupt_id }) => interrupt_id)
   const values = new Map(
@@ -44,7 +55,7 @@ export function readResume(
   )
   const answers = Object.entries(map).flatMap(([interruptId, value]) => {
     const asked = byInterrupt.get(interruptId)
-    return asked === undefined ? [] : [{ interruptId, decisions: decisionsOf(asked, value, checkArgs) }]
+    return asked === undefined ? [] : [{ interruptId, decisions: decisionsOf(asked, value, checkEdit) }]
   })
   return { resume: map, answers }
 }
@@ -86,7 +97,7 @@ function mapOf(thread: Thread, resume: Json): Record<string, Json> {
   return { [only]: resume }
 }
 
-function decisionsOf(asked: Hold[], value: Json, checkArgs: CheckArgs): InterruptAnswer['decisions'] {
+function decisionsOf(asked: Hold[], value: Json, checkEdit: CheckEdit): InterruptAnswer['decisions'] {
   const given = parse(value)
   const matched = given.map((decision, index) => {
     const hold =
@@ -110,7 +121,7 @@ function decisionsOf(asked: Hold[], value: Json, checkArgs: CheckArgs): Interrup
         `Decision ${index + 1} is for approval ${hold.approval_id}, which is already ${hold.status}. Decide the others by their approval_id.`,
       )
     }
-    return { approvalId: hold.approval_id, ...checkDecision(hold, decision, checkArgs) }
+    return { approvalId: hold.approval_id, ...checkDecision(hold, decision, checkEdit) }
   })
   if (new Set(matched.map(({ approvalId }) => approvalId)).size !== matched.length) {
     throw new RuntimeError('invalid_resume', 'Two decisions are for the same call.')
@@ -133,22 +144,13 @@ function parse(value: Json): ResumeDecision[] {
   )
 }
 
-/** Risks that one person may not release alone. */
-const NEEDS_TWO = new Set(['high', 'critical'])
-
 /** Refuses a decision that could not be carried out, before anything is written. */
 export function checkDecision(
   hold: Hold,
   decision: Decision,
-  checkArgs: CheckArgs,
+  checkEdit: CheckEdit,
 ): { decision: Decision; edited?: EditedArgs } {
-  const releases = decision.type === 'approve' || decision.type === 'edit'
-  if (releases && NEEDS_TWO.has(hold.risk)) {
-    throw new RuntimeError(
-      'hold_not_yours',
-      `A call of ${hold.risk} risk needs two people, and without keys there is one. It can only be rejected or answered.`,
-    )
-  }
+  if (decision.type === 'approve') checkPeople(hold.needs)
   if (decision.type === 'edit') {
     if (hold.kind === 'in_doubt') {
       throw new RuntimeError(
@@ -158,7 +160,9 @@ export function checkDecision(
     }
     if (decision.args === undefined)
       throw new RuntimeError('invalid_decision', 'An edit needs "args", all of them.')
-    return { decision, edited: checkArgs(hold.tool, decision.args) }
+    const edited = checkEdit(hold, decision.args)
+    checkPeople(edited.needs)
+    return { decision, edited }
   }
   if (decision.args !== undefined) {
     throw new RuntimeError('invalid_decision', `"args" go with an edit only; this is "${decision.type}".`)
@@ -170,4 +174,12 @@ export function checkDecision(
     )
   }
   return { decision }
+}
+
+function checkPeople(needs: Needs): void {
+  if (needs.approvers === 1 && needs.seniors === 0) return
+  throw new RuntimeError(
+    'hold_not_yours',
+    `This call needs ${peopleOf(needs)}, and without keys there is one. It can only be rejected or answered.`,
+  )
 }

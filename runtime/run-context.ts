@@ -3,10 +3,17 @@ import type { CallKey } from './call.ts'
 import type { Ledger } from './effect.ts'
 import type { Services } from './services.ts'
 
-/** Says whether a person released exactly this call. The hold table answers, never the graph's state. */
+/** Says whether people released exactly this call. The hold table answers, never the graph's state. */
 export interface Grants {
-  /** The hash of the arguments that were released for the call, or `undefined` where nobody released it. */
-  released(call: CallKey): Promise<string | undefined>
+  /** `undefined` where nobody released it. */
+  released(call: CallKey): Promise<Release | undefined>
+}
+
+export interface Release {
+  /** Of the arguments that were released. */
+  hash: string
+  /** The distinct people whose words released them. */
+  approvals: string[]
 }
 
 /** What code inside a run may know of it. */
@@ -14,7 +21,10 @@ export interface RunContext {
   threadId: string
   runId: string
   assistantId: string
+  graphId: string
   tenantId: string
+  /** Who started the run. */
+  requester: string
   /** Aborted when the run is cancelled or loses its lease. */
   signal: AbortSignal
   services: Services

@@ -77,6 +77,8 @@ export interface RunRequest {
    * apart, because it is shown to nobody and given to no other run.
    */
   caller?: Record<string, Json>
+  /** Who asked first: whoever answers a hold goes on for them. Shown to nobody. */
+  requester?: string
 }
 
 export interface NewRun {
@@ -97,7 +99,7 @@ export interface Run {
   assistant_id: string
   status: RunStatus
   metadata: Record<string, Json>
-  kwargs: Omit<RunRequest, 'caller'>
+  kwargs: Omit<RunRequest, 'caller' | 'requester'>
   multitask_strategy: MultitaskStrategy
   error: RunError | null
   /** Rises whenever a worker takes the run; 1 for the first. */
@@ -117,6 +119,7 @@ export interface ClaimedRun extends Run {
   /** For the interrupts that the run answers: how many answers each had before it. */
   answered: Record<string, number> | null
   caller: Record<string, Json>
+  requester: string
   /** As it was when the run was claimed; null where it is gone. */
   assistant: Pick<Assistant, 'graph_id' | 'config' | 'context'> | null
   /** Whether the thread had checkpoints when the run was claimed. */

@@ -6,7 +6,7 @@ import type { Interop } from './interop.ts'
 import type { Json } from './json.ts'
 import type { InterruptAnswer } from './hold.ts'
 import type { Assistants, Holds, Runs, Threads } from './ports.ts'
-import { type CheckArgs, readResume, waitingInterrupts } from './resume.ts'
+import { type CheckEdit, readResume, waitingInterrupts } from './resume.ts'
 import type { MultitaskStrategy, NewRun, Run, RunRequest } from './run.ts'
 
 export interface StartPorts {
@@ -14,7 +14,7 @@ export interface StartPorts {
   threads: Threads
   runs: Runs
   holds: Holds
-  checkArgs: CheckArgs
+  checkEdit: CheckEdit
   interop: Interop
 }
 
@@ -45,6 +45,7 @@ export async function startRun(ports: StartPorts, start: StartRequest): Promise<
       start,
       assistant,
       command === null ? null : ({ ...command, ...resumed?.command } as RunRequest['command']),
+      resumed?.requester,
     ),
     {
       createThread: start.createThread,
@@ -60,12 +61,13 @@ export function newRun(
   start: StartRequest,
   assistant: Pick<Assistant, 'assistant_id' | 'graph_id'>,
   command: RunRequest['command'],
+  requester = start.by,
 ): NewRun {
   return {
     run_id: newId(),
     thread_id: start.threadId,
     assistant_id: assistant.assistant_id,
-    request: { ...start.request, command },
+    request: { ...start.request, command, requester },
     metadata: { ...start.metadata, graph_id: assistant.graph_id },
     multitask_strategy: start.multitaskStrategy,
     after_seconds: start.afterSeconds,
@@ -73,17 +75,26 @@ export function newRun(
 }
 
 async function readCommand(
-  { threads, holds, checkArgs, interop }: StartPorts,
+  { threads, holds, checkEdit, interop }: StartPorts,
   { threadId, allowed }: Pick<StartRequest, 'threadId' | 'allowed'>,
   resume: Json,
-): Promise<{ command: { resume: Record<string, Json> }; answers: InterruptAnswer[] }> {
+): Promise<{
+  command: { resume: Record<string, Json> }
+  answers: InterruptAnswer[]
+  requester: string | undefined
+}> {
   const thread = await threads.get(threadId)
   // Before anything is said of the resume: what waits in somebody else's thread is nobody's business.
   if (thread === undefined || !isAllowed(thread.metadata, allowed))
     throw new RuntimeError('thread_not_found', `Thread ${threadId} does not exist.`)
   const asked = await holds.ofInterrupts(threadId, waitingInterrupts(thread))
-  const read = readResume(thread, asked, resume, { checkArgs, interop })
-  return { command: { resume: read.resume }, answers: read.answers }
+  const read = readResume(thread, asked, resume, { checkEdit, interop })
+  const answered = asked.find(({ interrupt_id }) => interrupt_id in read.resume)
+  return {
+    command: { resume: read.resume },
+    answers: read.answers,
+    requester: answered?.requester ?? undefined,
+  }
 }
 
 /** The assistant of that id, or the system assistant of the graph of that name. */

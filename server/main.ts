@@ -17,7 +17,7 @@ import { WORKSPACES } from '../runtime/workspaces.ts'
 import { openStorage, type Storage } from '../storage/open.ts'
 import { guardedAgent, HTTP_ACCESS } from '../tools/http-guard.ts'
 import { MAILER, outboxMailer, smtpMailer } from '../tools/mailer.ts'
-import { checkArgs } from '../tools/registry.ts'
+import { checkEdit } from '../tools/registry.ts'
 import { createChildSandbox } from '../tools/sandbox/child.ts'
 import { SANDBOX } from '../tools/sandbox/sandbox.ts'
 import { createWorkspaces } from '../tools/workspace.ts'
@@ -108,7 +108,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       ...storage,
       graphs,
       workspaces,
-      checkArgs,
+      checkEdit,
       interop: shapes,
       log,
       authority,

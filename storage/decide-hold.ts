@@ -14,7 +14,7 @@ import { type Json, toJson } from '../runtime/json.ts'
 import type { Holds } from '../runtime/ports.ts'
 import { topics } from '../runtime/topics.ts'
 import type { RunRequest } from '../runtime/run.ts'
-import type { Database, Queryable, Transaction } from './database.ts'
+import { type Database, jsonb, type Queryable, type Transaction } from './database.ts'
 import { HOLD_COLUMNS, type HoldRow, holdsOfInterrupts, toHold } from './hold-row.ts'
 import { recordSettled } from './record-of-effects.ts'
 import {
@@ -59,7 +59,7 @@ const LOCK_THREAD = `
 
 const DECIDE = `
   update holds
-  set status = $2, decisions = $3::json, released_hash = $4, decided_at = now()
+  set status = $2, decisions = $3::json, released_hash = $4, needs = coalesce($5::jsonb, needs), decided_at = now()
   where approval_id = $1 and status = 'pending'
   returning ${HOLD_COLUMNS}`
 
@@ -109,7 +109,7 @@ export async function recordDecision(
   if (row.status === 'pending' && row.is_over === true) {
     throw new RuntimeError(
       'hold_decided',
-      `Approval ${approvalId} expired at ${row.expires_at.toISOString()}.`,
+      `Approval ${approvalId} expired at ${row.expires_at?.toISOString()}.`,
     )
   }
   if (row.status !== 'pending') {
@@ -131,6 +131,7 @@ export async function recordDecision(
     STATUS_AFTER[decision.type],
     JSON.stringify([...row.decisions, recorded]),
     released,
+    edited === undefined ? null : jsonb(edited.needs),
   ])
   if (decided.rows[0] === undefined)
     throw new RuntimeError('hold_decided', `Approval ${approvalId} was decided meanwhile.`)

@@ -18,7 +18,7 @@ const SEARCH = `
   limit $5 offset $6`
 
 const RELEASED = `
-  select released_hash from holds
+  select released_hash, decisions from holds
   where thread_id = $1 and message_id = $2 and call_id = $3 and kind = 'tool' and status in ('approved', 'edited')`
 
 const EXPIRED = `
@@ -51,12 +51,14 @@ export function createHolds(db: Database): Holds {
       return ended.filter((one) => one.status === 'fulfilled' && one.value).length
     },
     async released(call) {
-      const { rows } = await db.query<{ released_hash: string | null }>(RELEASED, [
-        call.threadId,
-        call.messageId,
-        call.callId,
-      ])
-      return rows[0]?.released_hash ?? undefined
+      const { rows } = await db.query<Pick<HoldRow, 'decisions'> & { released_hash: string | null }>(
+        RELEASED,
+        [call.threadId, call.messageId, call.callId],
+      )
+      const [row] = rows
+      if (row === undefined || row.released_hash === null) return undefined
+      // What was said before the hold was opened again releases nothing.
+      return { hash: row.released_hash, approvals: row.decisions.slice(-1).map(({ by }) => by) }
     },
   }
 }

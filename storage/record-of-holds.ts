@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import { type AuditKind, type NewEntry, type Oversight, sha256 } from '../runtime/audit.ts'
-import type { HoldKind, HoldStatus } from '../runtime/hold.ts'
+import type { HoldKind, HoldStatus, Needs } from '../runtime/hold.ts'
 import type { Json } from '../runtime/json.ts'
 import type { Transaction } from './database.ts'
 
 /** What the record says of a hold: to be returned by every statement that changes its status. */
 export const HELD = `thread_id, approval_id, run_id, assistant_id, kind, message_id, call_id, tool, args_hash, risk,
-  status, released_hash`
+  rule, policy_version, needs, status, released_hash`
 
 export interface Held {
   thread_id: string
@@ -19,6 +19,9 @@ export interface Held {
   tool: string
   args_hash: string
   risk: string
+  rule: string | null
+  policy_version: string
+  needs: Needs
   status: HoldStatus
   released_hash?: string | null
 }
@@ -123,6 +126,9 @@ function entryOf(
   const data: Record<string, Json> = {
     hold_kind: hold.kind,
     status: hold.status,
+    rule: hold.rule,
+    policy_version: hold.policy_version,
+    needs: hold.needs,
     args_sha256: hold.args_hash,
     released_sha256: released,
     ...(edited === undefined ? {} : { edited_sha256: edited }),

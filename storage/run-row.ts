@@ -20,7 +20,7 @@ export interface RunRow {
 
 /** As clients see it: who asked for it is not told. */
 export function toRun(row: RunRow): Run {
-  const { caller: _, ...kwargs } = row.request
+  const { caller: _, requester: __, ...kwargs } = row.request
   return {
     run_id: row.run_id,
     thread_id: row.thread_id,

@@ -11,9 +11,6 @@ import { agent, HELD, type Held, modelsIn, recordRequested } from './record-of-h
 import { endedSql, withoutRunSql } from './thread-status.ts'
 import { insertWebhook } from './webhooks.ts'
 
-/** How long an approval is open. */
-const HOLD_OPEN = '4 hours'
-
 const LOCK_THREAD = prepared('select interrupts from threads where thread_id = $1 for update')
 
 const SETTLE = prepared(`
@@ -33,16 +30,20 @@ const SETTLE = prepared(`
 // A call that was held before and is held again (a fork, a replay) asks again. The arguments travel as text of their
 // own: json_to_recordset reads every string, and stops at the NUL that a json column would keep.
 const INSERT_HOLDS = `
-  insert into holds (thread_id, approval_id, run_id, assistant_id, interrupt_id, kind, message_id, call_id, tool,
-    args, args_hash, risk, reason, expires_at)
-  select $1, h.approval_id, $2, $3, h.interrupt_id, h.kind, h.message_id, h.call_id, h.tool, h.args::json, h.args_hash,
-    h.risk, h.reason, now() + interval '${HOLD_OPEN}'
-  from unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
-      $12::text[], $13::text[])
-    as h (approval_id, interrupt_id, kind, message_id, call_id, tool, args, args_hash, risk, reason)
+  insert into holds (thread_id, approval_id, run_id, assistant_id, graph_id, tenant_id, requester, interrupt_id, kind,
+    message_id, call_id, tool, args, args_hash, risk, reason, rule, policy_version, needs, expires_at)
+  select $1, h.approval_id, $2, $3, $4, $5, $6, h.interrupt_id, h.kind, h.message_id, h.call_id, h.tool, h.args::json,
+    h.args_hash, h.risk, h.reason, h.rule, h.policy_version, h.needs::jsonb,
+    now() + make_interval(secs => (h.needs::jsonb ->> 'expires_in')::double precision)
+  from unnest($7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
+      $15::text[], $16::text[], $17::text[], $18::text[], $19::text[])
+    as h (approval_id, interrupt_id, kind, message_id, call_id, tool, args, args_hash, risk, reason, rule,
+      policy_version, needs)
   on conflict (thread_id, approval_id) do update
   set status = 'pending', interrupt_id = excluded.interrupt_id, run_id = excluded.run_id, released_hash = null,
-    resumed_run_id = null, decided_at = null, expires_at = excluded.expires_at
+    requester = excluded.requester, risk = excluded.risk, reason = excluded.reason, rule = excluded.rule,
+    policy_version = excluded.policy_version, needs = excluded.needs, resumed_run_id = null, decided_at = null,
+    expires_at = excluded.expires_at
   where holds.interrupt_id <> excluded.interrupt_id or holds.status = 'cancelled'
   returning ${HELD}`
 
@@ -162,6 +163,9 @@ function writeHolds(
     run.thread_id,
     run.run_id,
     run.assistant_id,
+    run.assistant?.graph_id ?? '',
+    run.tenant_id,
+    run.requester,
     holds.map(({ approval_id }) => approval_id),
     holds.map(({ interrupt_id }) => interrupt_id),
     holds.map(({ kind }) => kind),
@@ -172,6 +176,9 @@ function writeHolds(
     holds.map(({ args_hash }) => args_hash),
     holds.map(({ risk }) => risk),
     holds.map(({ reason }) => reason),
+    holds.map(({ rule }) => rule),
+    holds.map(({ policy_version }) => policy_version),
+    holds.map(({ needs }) => JSON.stringify(needs)),
   ])
   return [stale, inserted.then(({ rows }) => recordRequested(client, rows, modelsIn(state.values)))]
 }

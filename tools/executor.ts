@@ -1,14 +1,14 @@
 import { getConfig, isGraphBubbleUp } from '@langchain/langgraph'
-import { argsHash, doubtId, idempotencyKey } from '../runtime/call.ts'
+import { doubtId, idempotencyKey } from '../runtime/call.ts'
 import type { Intent } from '../runtime/effect.ts'
 import { failpoint } from '../runtime/failpoint.ts'
-import type { HoldRequest } from '../runtime/hold.ts'
+import { type HoldRequest, ONE_PERSON, peopleOf } from '../runtime/hold.ts'
 import { encode, type Json, toJson } from '../runtime/json.ts'
 import { newId } from '../runtime/ids.ts'
 import { LeaseLost } from '../runtime/lease.ts'
 import { currentRun, type RunContext } from '../runtime/run-context.ts'
 import { type Effect, type Tool, type ToolCallContext, ToolError, type ToolErrorCode } from './define.ts'
-import { type Call, needsRelease, parseArgs, riskOf } from './policy.ts'
+import { type Call, judge, riskOf, type Verdict } from './policy.ts'
 
 /** What a tool message carries (requirements TL-05). */
 export type ToolResult =
@@ -41,15 +41,30 @@ export async function executeCall(allowed: Tool[], call: Call, onStart = () => {
     return refused('Tools run only inside a Holdpoint run. Serve the graph, or enter a run first.')
   const tool = allowed.find(({ name }) => name === call.tool)
   if (tool === undefined) return refused(`This agent has no tool "${call.tool}".`)
-  const parsed = parseArgs(tool, call.args)
-  if (!parsed.ok) return { status: 'error', code: 'INVALID_ARGS', message: parsed.reason }
-  const hash = argsHash(parsed.args)
-  if (needsRelease(riskOf(tool, parsed.args)) && (await run.grants.released(call.key)) !== hash) {
-    return refused(`${call.tool} needs a person's approval for exactly these arguments, and has none.`)
-  }
-  const execute = { tool, args: parsed.args, hash, call, run, attempt: newId(), onStart }
-  const effect = effectOf(tool, parsed.args)
+  const verdict = judge(allowed, call)
+  if (verdict.action === 'invalid') return { status: 'error', code: 'INVALID_ARGS', message: verdict.reason }
+  const why = await refusalOf(verdict, call, run)
+  if (why !== undefined) return refused(why)
+  const { args, args_hash: hash } = verdict
+  const execute = { tool, args, hash, call, run, attempt: newId(), onStart }
+  const effect = effectOf(tool, args)
   return effect === 'none' ? await invoke(execute) : await once(execute, effect)
+}
+
+/** Why the call does not run; `undefined` where it may. The payload of a hold is not trusted: what it needs is asked anew. */
+async function refusalOf(
+  { action, reason, args_hash, needs }: Verdict,
+  call: Call,
+  run: RunContext,
+): Promise<string | undefined> {
+  if (action === 'deny') return reason
+  if (action !== 'hold') return undefined
+  const release = await run.grants.released(call.key)
+  if (release?.hash !== args_hash)
+    return `${call.tool} needs a person's approval for exactly these arguments, and has none.`
+  const { approvers, seniors } = needs
+  if (release.approvals.length >= approvers && seniors === 0) return undefined
+  return `${call.tool} needs ${peopleOf(needs)} to approve exactly these arguments, and has ${release.approvals.length}.`
 }
 
 function effectOf(tool: Tool, args: Record<string, Json>): Effect {
@@ -124,6 +139,9 @@ function askPerson({ tool, args, hash, call }: Execute, owner: string): Executio
       args,
       args_hash: hash,
       risk: riskOf(tool, args),
+      rule: null,
+      policy_version: '',
+      needs: ONE_PERSON,
       reason: `${tool.name} was begun and its end is not known: it may or may not have happened. Respond with its result if it did, approve to run it if it did not, reject to skip it.`,
     },
   }

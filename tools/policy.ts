@@ -1,9 +1,15 @@
 import { approvalId, argsHash, type CallKey, hasCanonicalForm } from '../runtime/call.ts'
+import { type Needs, ONE_PERSON } from '../runtime/hold.ts'
 import { toJson, type Json } from '../runtime/json.ts'
 import type { Risk, Tool } from './define.ts'
 
-/** How many people have to approve a call of this risk. */
-const APPROVERS: Record<Risk, number> = { low: 0, medium: 1, high: 2, critical: 2 }
+/** Whom a call of this risk needs, where no rule says otherwise. */
+const PEOPLE: Record<Risk, Pick<Needs, 'approvers' | 'seniors'>> = {
+  low: { approvers: 0, seniors: 0 },
+  medium: { approvers: 1, seniors: 0 },
+  high: { approvers: 2, seniors: 0 },
+  critical: { approvers: 2, seniors: 1 },
+}
 
 /** What is to happen with one call of a message. Written into the state once, never computed again on resume. */
 export interface Verdict {
@@ -14,6 +20,11 @@ export interface Verdict {
   /** For the approver with `hold`, for the model with `deny` and `invalid`. */
   reason: string
   risk: Risk
+  /** The names of the rules that made it; null: the tool's own risk did. */
+  rule: string | null
+  policy_version: string
+  /** With `hold`. */
+  needs: Needs
   /** After the tool's schema; empty with `deny` and `invalid`. */
   args: Record<string, Json>
   args_hash: string
@@ -45,7 +56,14 @@ export function parseArgs(
 
 /** Judges a call by the agent's allowlist, the tool's schema and its risk. */
 export function judge(allowed: Tool[], call: Call): Verdict {
-  const base = { call_id: call.key.callId, message_id: call.key.messageId, tool: call.tool }
+  const base = {
+    call_id: call.key.callId,
+    message_id: call.key.messageId,
+    tool: call.tool,
+    rule: null,
+    policy_version: '',
+    needs: ONE_PERSON,
+  }
   const closed = { ...base, args: {}, args_hash: '', approval_id: '' }
   const tool = allowed.find(({ name }) => name === call.tool)
   if (tool === undefined) {
@@ -61,13 +79,14 @@ export function judge(allowed: Tool[], call: Call): Verdict {
   if (!parsed.ok) return { ...closed, action: 'invalid', risk: 'low', reason: parsed.reason }
   const risk = riskOf(tool, parsed.args)
   const hash = argsHash(parsed.args)
-  const approvers = APPROVERS[risk]
+  const { approvers } = PEOPLE[risk]
   return {
     ...base,
     args: parsed.args,
     args_hash: hash,
     approval_id: approvalId(call.key, hash),
     risk,
+    needs: { ...ONE_PERSON, ...PEOPLE[risk] },
     action: approvers === 0 ? 'allow' : 'hold',
     reason:
       approvers === 0
@@ -78,9 +97,4 @@ export function judge(allowed: Tool[], call: Call): Verdict {
 
 export function riskOf(tool: Tool, args: Record<string, Json>): Risk {
   return typeof tool.risk === 'function' ? tool.risk(args) : tool.risk
-}
-
-/** Whether a call of this risk needs a person's release. */
-export function needsRelease(risk: Risk): boolean {
-  return APPROVERS[risk] > 0
 }

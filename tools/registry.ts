@@ -1,6 +1,6 @@
 import { argsHash } from '../runtime/call.ts'
 import { RuntimeError } from '../runtime/errors.ts'
-import type { CheckArgs } from '../runtime/resume.ts'
+import type { CheckArgs, CheckEdit } from '../runtime/resume.ts'
 import type { Tool } from './define.ts'
 import { httpFetch } from './http-fetch.ts'
 import { listFiles } from './list-files.ts'
@@ -46,3 +46,6 @@ export const checkArgs: CheckArgs = (name, args) => {
     )
   return { args: parsed.args, hash: argsHash(parsed.args) }
 }
+
+/** As `checkArgs`, and what the policy says of them in the place of the held ones. */
+export const checkEdit: CheckEdit = (hold, args) => ({ ...checkArgs(hold.tool, args), needs: hold.needs })

@@ -5,7 +5,7 @@ import { restricts } from '../../runtime/allowed.ts'
 import { RuntimeError } from '../../runtime/errors.ts'
 import type { Decision, Hold } from '../../runtime/hold.ts'
 import type { Holds, Signals, Threads } from '../../runtime/ports.ts'
-import type { CheckArgs } from '../../runtime/resume.ts'
+import type { CheckEdit } from '../../runtime/resume.ts'
 import { type AuthEvent, type Caller, nameOf } from '../auth.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
 import { json, paged } from '../reply.ts'
@@ -14,7 +14,7 @@ import { Approval, ApprovalList, ApprovalParams, DecisionBody } from '../schemas
 export interface ApprovalPorts {
   holds: Holds
   signals: Signals
-  checkArgs: CheckArgs
+  checkEdit: CheckEdit
   threads: Threads
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Needs } from '../../runtime/hold.ts'
 import { Any, Dict, Text, Uuid, limit, offset } from './fields.ts'
 
 export const ApprovalParams = z.object({ approval_id: Uuid })
@@ -32,6 +33,8 @@ export const Approval = z.object({
   thread_id: z.string(),
   run_id: z.string(),
   assistant_id: z.string(),
+  graph_id: z.string(),
+  requester: z.string().nullable(),
   interrupt_id: z.string(),
   kind: z.string(),
   message_id: z.string(),
@@ -41,10 +44,13 @@ export const Approval = z.object({
   args_hash: z.string(),
   risk: z.string(),
   reason: z.string(),
+  rule: z.string().nullable(),
+  policy_version: z.string(),
+  needs: Needs,
   status: HoldStatus,
   decisions: z.array(z.looseObject({ type: z.string(), by: z.string(), at: z.string() })),
   created_at: z.string(),
-  expires_at: z.string(),
+  expires_at: z.string().nullable(),
   decided_at: z.string().nullable(),
   resumed_run_id: z.string().nullable(),
 })

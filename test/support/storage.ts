@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach } from 'vitest'
 import { auditKeys } from '../../runtime/audit.ts'
 import { argsHash, approvalId } from '../../runtime/call.ts'
+import { ONE_PERSON } from '../../runtime/hold.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { Json } from '../../runtime/json.ts'
 import { createLiveHub } from '../../runtime/live-events.ts'
@@ -223,6 +224,9 @@ export function pausedState(
       args_hash: hash,
       risk: 'medium',
       reason: 'a test',
+      rule: null,
+      policy_version: '',
+      needs: ONE_PERSON,
       interrupt_id: interruptId,
     }
   })

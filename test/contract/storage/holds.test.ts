@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { createEffects } from '../../../storage/effects.ts'
 import { newId } from '../../../runtime/ids.ts'
 import { doubtId } from '../../../runtime/call.ts'
-import type { HoldRequest } from '../../../runtime/hold.ts'
+import { type HoldRequest, type Needs, ONE_PERSON } from '../../../runtime/hold.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import {
   claimOf,
@@ -140,8 +140,10 @@ onEachDatabase((database) => {
   test('what may run is what was approved or edited, and nothing else', async () => {
     const { mine } = storage
     const { state, ids } = await held([{ n: 1 }, { n: 2 }, { n: 3 }, { n: 4 }])
-    const releasedHash = (index: number) =>
-      mine.holds.released({ threadId: state.threadId, messageId: state.messageId, callId: `call-${index}` })
+    const releasedHash = async (index: number) => {
+      const { threadId, messageId } = state
+      return (await mine.holds.released({ threadId, messageId, callId: `call-${index}` }))?.hash
+    }
     expect(await Promise.all([0, 1, 2, 3].map(releasedHash))).toEqual([
       undefined,
       undefined,
@@ -152,6 +154,7 @@ onEachDatabase((database) => {
     await mine.holds.decide(ids[1] ?? '', { type: 'edit', args: { n: 5 } }, 'local', {
       args: { n: 5 },
       hash: 'edited',
+      needs: ONE_PERSON,
     })
     await mine.holds.decide(ids[2] ?? '', { type: 'reject' }, 'local', undefined)
     await mine.holds.decide(ids[3] ?? '', { type: 'respond', message: 'x' }, 'local', undefined)
@@ -175,7 +178,10 @@ onEachDatabase((database) => {
     await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
     const worker = await createWorker(mine)
     await mine.queue.settle(await claimOf(mine, worker, threadId), endedWell())
-    expect(await mine.holds.released(call)).toBe(state.holds[0]?.args_hash)
+    expect(await mine.holds.released(call)).toEqual({
+      hash: state.holds[0]?.args_hash,
+      approvals: ['local'],
+    })
 
     await createRun(mine, threadId)
     const again = pausedState(threadId, [{ n: 1 }], newId().replaceAll('-', ''), state.messageId)
@@ -239,6 +245,21 @@ onEachDatabase((database) => {
         }),
       ]),
     })
+  })
+
+  test('each hold expires when its own needs say, and one that waits never', async () => {
+    const { mine } = storage
+    const soon = { ...ONE_PERSON, approvers: 2, expires_in: 60 }
+    const never: Needs = { ...ONE_PERSON, expires_in: null, on_expiry: 'wait' }
+    const { ids } = await held([{ n: 1 }, { n: 2 }], [soon, never])
+    const [first, second] = await Promise.all(ids.map((id) => mine.holds.get(id)))
+    expect(first).toMatchObject({ needs: soon, requester: 'local' })
+    expect(Date.parse(first?.expires_at ?? '') - Date.parse(first?.created_at ?? '')).toBe(60_000)
+    expect(second).toMatchObject({ expires_at: null, needs: never })
+    expect(await mine.holds.expire(new Date(Date.now() + 1e12))).toBe(1)
+    expect(await mine.holds.get(second?.approval_id ?? '')).toMatchObject({ status: 'pending' })
+    const decided = await mine.holds.decide(second?.approval_id ?? '', { type: 'approve' }, 'ada', undefined)
+    expect(decided.resumed_run_id).not.toBeNull()
   })
 
   test('deleting a thread cancels its holds, keeps their rows and removes all else', async () => {
@@ -313,11 +334,13 @@ onEachDatabase((database) => {
   })
 
   /** A thread whose first run stopped at one message with these calls. */
-  async function held(calls: Parameters<typeof pausedState>[1]) {
+  async function held(calls: Parameters<typeof pausedState>[1], needs: Needs[] = []) {
     const { mine } = storage
     const run = await createClaimed(mine)
     const { thread_id: threadId } = run
-    const state = { ...pausedState(threadId, calls), threadId }
+    const paused = pausedState(threadId, calls)
+    const holds = paused.holds.map((hold, index) => ({ ...hold, needs: needs[index] ?? hold.needs }))
+    const state = { ...paused, holds, threadId }
     expect(await mine.events.append(run, 0, [{ event: 'metadata', data: '{}' }])).toBe(true)
     const events = { from: 1, list: [] }
     expect(await mine.queue.settle(run, { ...endedWell(state), events })).toBe(true)

@@ -1,5 +1,6 @@
 import { Annotation, END, START, StateGraph } from '@langchain/langgraph'
 import { expect, test } from 'vitest'
+import { ONE_PERSON } from '../../../runtime/hold.ts'
 import type { Json } from '../../../runtime/json.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import {
@@ -136,6 +137,7 @@ onEachDatabase((database) => {
     await storage.mine.holds.decide(first?.approval_id ?? '', { type: 'edit', args, message }, 'local', {
       args,
       hash: 'h',
+      needs: ONE_PERSON,
     })
     expect((await storage.mine.holds.get(first?.approval_id ?? ''))?.decisions).toMatchObject([
       { type: 'edit', args, message, by: 'local' },
