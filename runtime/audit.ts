@@ -20,6 +20,8 @@ export const AUDIT_KINDS = [
   'effect.ended',
   /** A person said, or let it expire, what became of an effect in doubt. */
   'effect.settled',
+  /** Another policy is in force, on a server or more. */
+  'policy.changed',
   /** A chain got its first entry: so that one that is deleted as a whole is missed. */
   'chain.begun',
 ] as const

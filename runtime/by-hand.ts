@@ -97,6 +97,10 @@ function memoryLedger(): Ledger {
       const outcome = outcomes.get(nameOf(intent))
       return Promise.resolve(outcome === undefined ? { state: 'begin' } : { state: 'ended', outcome })
     },
+    find(intent) {
+      const outcome = outcomes.get(nameOf(intent))
+      return Promise.resolve(outcome === undefined ? undefined : { state: 'ended', outcome })
+    },
     retake: () => Promise.resolve(),
     conclude(intent, _status, outcome) {
       outcomes.set(nameOf(intent), outcome)

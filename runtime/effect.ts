@@ -45,6 +45,8 @@ export type Intention =
 /** One run's view of the effect ledger. Every write holds only while the run's lease does, and throws `LeaseLost` after it. */
 export interface Ledger {
   intend(intent: Intent): Promise<Intention>
+  /** What was begun before, without beginning anything. */
+  find(intent: Intent): Promise<Exclude<Intention, { state: 'begin' }> | undefined>
   /** Makes an effect in doubt this run's own again, once it is certain that it did not and will not happen. */
   retake(intent: Intent, owner: string): Promise<void>
   conclude(intent: Intent, status: 'done' | 'failed', outcome: Json): Promise<void>

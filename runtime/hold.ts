@@ -75,11 +75,11 @@ export const ONE_PERSON: Needs = {
   on_expiry: 'reject',
 }
 
-/** In words: "2 people, 1 of them a senior". */
+/** In words: "2 people (1 of them senior)". */
 export function peopleOf({ approvers, seniors }: Pick<Needs, 'approvers' | 'seniors'>): string {
   const people = approvers === 1 ? 'a person' : `${approvers} people`
   if (seniors === 0) return people
-  return approvers === 1 ? 'a senior' : `${people}, ${seniors} of them senior`
+  return approvers === 1 ? 'a senior' : `${people} (${seniors} of them senior)`
 }
 
 /** A hold as clients see it (`/approvals`). Dates are ISO 8601. */
@@ -89,6 +89,7 @@ export interface Hold {
   run_id: string
   assistant_id: string
   graph_id: string
+  tenant_id: string
   /** Who started the run; null where it is not known. */
   requester: string | null
   interrupt_id: string

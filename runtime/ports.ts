@@ -231,6 +231,12 @@ export interface Holds {
   released(call: CallKey): Promise<Release | undefined>
 }
 
+/** Which policy is in force, as the record tells it. */
+export interface PolicyVersions {
+  /** Records the version, unless it is what was recorded last, or `initial` where nothing was. */
+  note(version: string, initial: string): Promise<void>
+}
+
 /** Wakes whoever waits for a topic, in this process and in every other one on the same database. */
 export interface Signals {
   watch(topic: string): Watch

@@ -111,6 +111,7 @@ function recordsOf(
     grants: { released: (call) => ending(holds.released(call)) },
     ledger: {
       intend: (intent) => ending(ledger.intend(intent)),
+      find: (intent) => ending(ledger.find(intent)),
       retake: (intent, owner) => ending(ledger.retake(intent, owner)),
       conclude: (intent, status, outcome) => ending(ledger.conclude(intent, status, outcome)),
     },

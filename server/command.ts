@@ -1,18 +1,26 @@
 import { parseArgs } from 'node:util'
+import type { PolicyQuestion } from './policy-report.ts'
 import { versionOf } from './version.ts'
 
 const USAGE = `holdpoint [serve] [--config FILE] [--port PORT] [--host ADDRESS]
 holdpoint audit verify [--heads FILE]
+holdpoint policy check [--policy FILE] [--json]
+holdpoint policy test CALLS [--policy FILE] [--json]
 holdpoint --version | --help
 
 Serves the graphs of the langgraph.json in this folder. Where there is none, Holdpoint's own agents.
 
   --config FILE     another langgraph.json         HOLDPOINT_CONFIG
+  --policy FILE     another holdpoint.policy.ts    HOLDPOINT_POLICY
   --port PORT       0: any that is free            PORT              2024
   --host ADDRESS    where to listen                HOST              127.0.0.1
 
 audit verify walks the record of approvals and effects and says what was changed in it, and where; then its exit
 code is 1. --heads: heads that a server wrote down, else HOLDPOINT_DATA_DIR/audit-heads.jsonl where it is.
+
+policy check reads the policy and says what is wrong with it. policy test says what it makes of recorded calls, JSON
+in lines: {"tool", "args"} and, as needed, "agent", "tenant", "requester", "risk". Where one has an "expect" (allow,
+hold, deny) and it is not so, the exit code is 1. No server is started.
 
 An option counts more than the variable of the environment beside it. Every other setting is such a variable:
 DATABASE_URL, HOLDPOINT_SECRET, HOLDPOINT_DATA_DIR, OPENAI_API_KEY and more.
@@ -25,12 +33,19 @@ const OPTIONS = {
   port: text,
   host: text,
   heads: text,
+  policy: text,
+  json: flag,
   help: { ...flag, short: 'h' },
   version: flag,
 } as const
 
 /** Where each option is found among the settings. */
-const SETTINGS = { config: 'HOLDPOINT_CONFIG', port: 'PORT', host: 'HOST' } as const
+const SETTINGS = {
+  config: 'HOLDPOINT_CONFIG',
+  policy: 'HOLDPOINT_POLICY',
+  port: 'PORT',
+  host: 'HOST',
+} as const
 
 /** Does what the command line asks for. What it does not understand is one line, and exit code 2. */
 export async function command(argv: string[]): Promise<void> {
@@ -43,6 +58,9 @@ export async function command(argv: string[]): Promise<void> {
   else if (asked.audit === true) {
     const { audit } = await import('./main.ts')
     process.exitCode = await audit(asked.heads)
+  } else if (asked.question !== undefined) {
+    const { askPolicy } = await import('./main.ts')
+    process.exitCode = await askPolicy(asked.question, settingsOf(asked))
   } else {
     // Half a second that the answers above need not wait for.
     const { main } = await import('./main.ts')
@@ -54,7 +72,11 @@ interface Asked {
   config?: string
   port?: string
   host?: string
+  policy?: string
   heads?: string
+  json?: boolean
+  /** The policy is asked, and nothing served. */
+  question?: PolicyQuestion
   /** The record is to be verified, and nothing served. */
   audit?: boolean
   help?: boolean
@@ -66,6 +88,8 @@ function understand(argv: string[]): Asked | { problem: string } {
     const { values, positionals } = parseArgs({ args: argv, options: OPTIONS, allowPositionals: true })
     const [name = 'serve', ...more] = positionals
     if (name === 'audit') return understandAudit(values, more)
+    if (name === 'policy') return understandPolicy(values, more)
+    if (values.json !== undefined) return { problem: '--json belongs to holdpoint policy.' }
     if (values.heads !== undefined) return { problem: '--heads belongs to holdpoint audit verify.' }
     if (name !== 'serve') return { problem: `There is no command "${name}".` }
     if (more.length > 0) return { problem: `serve takes no "${more[0]}".` }
@@ -84,6 +108,23 @@ function understandAudit(
   const [other] = Object.keys(others)
   if (other !== undefined) return { problem: `audit verify takes no --${other}.` }
   return { audit: true, ...(heads === undefined ? {} : { heads }) }
+}
+
+function understandPolicy(
+  { help = false, policy, config, json = false, ...others }: Asked,
+  [action, calls, ...more]: string[],
+): Asked | { problem: string } {
+  if (help) return { help }
+  const [other] = Object.keys(others)
+  if (other !== undefined) return { problem: `policy takes no --${other}.` }
+  const settings = {
+    ...(policy === undefined ? {} : { policy }),
+    ...(config === undefined ? {} : { config }),
+  }
+  if (action === 'check' && calls === undefined) return { ...settings, question: { calls, json } }
+  if (action === 'test' && calls !== undefined && more.length === 0)
+    return { ...settings, question: { calls, json } }
+  return { problem: 'What a policy is asked is policy check, or policy test CALLS.' }
 }
 
 function settingsOf(asked: Asked): Record<string, string> {

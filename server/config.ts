@@ -35,6 +35,7 @@ const Environment = z.object({
     .optional(),
   HOLDPOINT_DATA_DIR: z.string().default('.holdpoint'),
   HOLDPOINT_CONFIG: z.string().optional(),
+  HOLDPOINT_POLICY: z.string().optional(),
   HOLDPOINT_WORKERS: integer(0, 256).default(16),
   HOLDPOINT_LEASE_MS: integer(500, 600_000).default(5_000),
   HOLDPOINT_CORS_ORIGINS: list.pipe(
@@ -73,6 +74,8 @@ export interface Config {
   dataDir: string
   /** Unset: what server/project.ts finds. */
   configFile: string | undefined
+  /** Unset: the one beside the langgraph.json, where there is one. */
+  policyFile: string | undefined
   workers: number
   leaseMs: number
   /** Origins, beside the server's own, whose pages may call it. */
@@ -140,6 +143,7 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     redisUrl: env.REDIS_URL,
     dataDir: env.HOLDPOINT_DATA_DIR,
     configFile: env.HOLDPOINT_CONFIG,
+    policyFile: env.HOLDPOINT_POLICY,
     workers: env.HOLDPOINT_WORKERS,
     leaseMs: env.HOLDPOINT_LEASE_MS,
     corsOrigins: env.HOLDPOINT_CORS_ORIGINS.map((url) => new URL(url).origin),

@@ -17,7 +17,10 @@ import { WORKSPACES } from '../runtime/workspaces.ts'
 import { openStorage, type Storage } from '../storage/open.ts'
 import { guardedAgent, HTTP_ACCESS } from '../tools/http-guard.ts'
 import { MAILER, outboxMailer, smtpMailer } from '../tools/mailer.ts'
-import { checkEdit } from '../tools/registry.ts'
+import { POLICY } from '../tools/policy/current.ts'
+import { judgeRecorded } from '../tools/policy/recorded-calls.ts'
+import { NO_RULES, readPolicy } from '../tools/policy/schema.ts'
+import { checkEditBy, TOOLS } from '../tools/registry.ts'
 import { createChildSandbox } from '../tools/sandbox/child.ts'
 import { SANDBOX } from '../tools/sandbox/sandbox.ts'
 import { createWorkspaces } from '../tools/workspace.ts'
@@ -31,7 +34,10 @@ import { startHeadExport } from './head-export.ts'
 import { listen } from './listen.ts'
 import { createLog } from './log.ts'
 import { createAdmission } from './overload.ts'
-import { loadProject, type Project } from './project.ts'
+import { findPolicy } from './policy-file.ts'
+import { type PolicyQuestion, reportPolicy } from './policy-report.ts'
+import { openPolicy } from './policy-watch.ts'
+import { loadProject, type Project, projectFolder } from './project.ts'
 import { versionOf } from './version.ts'
 import { webhookSender } from './webhook-sender.ts'
 
@@ -71,6 +77,13 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
     checkReach(config, authority.authenticates)
     const cors = corsOf(config, project)
 
+    const policy = await openPolicy(findPolicy(config.policyFile, projectFolder(config.configFile)), {
+      read: readPolicy,
+      none: NO_RULES,
+      log,
+    })
+    closers.push(policy.close)
+
     const dataDir = resolve(config.dataDir)
     const opened = await openStorage({
       ...config,
@@ -84,6 +97,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
     closers.push(opened.close)
     const storage = { ...opened, store: withTtl(opened.store, project.storeTtl) }
     await storage.assistants.ensureSystem(project.served)
+    await policy.follow((version) => storage.policyVersions.note(version, NO_RULES.version))
 
     const { model, close: closeModel } = await openModel(config)
     closers.push(closeModel)
@@ -98,6 +112,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
         MAILER,
         config.smtpUrl === undefined ? outboxMailer(join(dataDir, 'outbox')) : smtpMailer(config.smtpUrl),
       )
+      .with(POLICY, policy)
       .with(HTTP_ACCESS, { hosts: config.httpHosts })
 
     const shapes = config.interop ? interop : untouched
@@ -108,7 +123,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       ...storage,
       graphs,
       workspaces,
-      checkEdit,
+      checkEdit: checkEditBy(policy),
       interop: shapes,
       log,
       authority,
@@ -223,6 +238,25 @@ export async function audit(headsFile: string | undefined): Promise<number> {
     return await reportAudit(
       { headsFile, dataDir: place.dataDir },
       (heads) => verifyRecord(place, heads),
+      (line) => process.stdout.write(`${line}\n`),
+    )
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    return 1
+  }
+}
+
+/** Tells what the policy that the settings name makes of recorded calls. Returns the exit code. */
+export async function askPolicy(
+  question: PolicyQuestion,
+  options: Record<string, string> = {},
+): Promise<number> {
+  try {
+    const { policyFile, configFile } = loadConfig({ ...process.env, ...options })
+    return await reportPolicy(
+      findPolicy(policyFile, projectFolder(configFile)),
+      question,
+      { read: readPolicy, none: NO_RULES, judge: (rules, text) => judgeRecorded(rules, TOOLS, text) },
       (line) => process.stdout.write(`${line}\n`),
     )
   } catch (error) {

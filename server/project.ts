@@ -96,6 +96,12 @@ async function told<T>(setting: string, spec: string, load: () => Promise<T>): P
   }
 }
 
+/** Where the files beside the langgraph.json are; for Holdpoint's own agents the working directory. */
+export function projectFolder(named: string | undefined): string {
+  const { configFile, bundled } = findProject(named)
+  return resolve(bundled ? '.' : dirname(configFile))
+}
+
 /** What to serve: the file that was named, else the folder's own, else the agents that Holdpoint brings. */
 function findProject(named: string | undefined): { configFile: string; bundled: boolean } {
   if (named !== undefined) return { configFile: named, bundled: false }

@@ -32,6 +32,10 @@ const INTEND = `
   select exists (select 1 from added) or exists (select 1 from taken) as begun, found.*
   from fence left join found on true`
 
+const FIND = `
+  select status, outcome, run_id || '.' || lease_token as owner from effects
+  where thread_id = $1 and message_id = $2 and call_id = $3 and args_hash = $4 and status <> 'retry'`
+
 const RETAKE = `
   with fence as (${FENCE})
   update effects set run_id = $2, lease_token = $3
@@ -51,11 +55,14 @@ const LIST = `
   order by created_at desc, call_id
   limit $2 offset $3`
 
-interface IntendRow {
-  begun: boolean
+interface FoundRow {
   status: Effect['status'] | null
   outcome: Json
   owner: string | null
+}
+
+interface IntendRow extends FoundRow {
+  begun: boolean
 }
 
 interface Row extends Omit<Effect, 'created_at' | 'ended_at'> {
@@ -108,6 +115,11 @@ function ledgerOf(db: Database, run: ClaimedRun): Ledger {
       await failpoint('effect.intend:after')
       return intention
     },
+    async find({ call, argsHash }) {
+      const values = [call.threadId, call.messageId, call.callId, argsHash]
+      const { rows } = await db.query<FoundRow & Record<string, unknown>>(FIND, values)
+      return rows[0] && foundOf(rows[0])
+    },
     async retake(intent, owner) {
       await db.transaction(async (client) => {
         const { rows } = await client.query(RETAKE, [...values(intent), owner])
@@ -128,7 +140,10 @@ function ledgerOf(db: Database, run: ClaimedRun): Ledger {
 }
 
 function intentionOf(row: IntendRow): Intention {
-  if (row.begun) return { state: 'begin' }
+  return row.begun ? { state: 'begin' } : foundOf(row)
+}
+
+function foundOf(row: FoundRow): Exclude<Intention, { state: 'begin' }> {
   switch (row.status) {
     case 'done':
     case 'failed':

@@ -11,6 +11,7 @@ import type {
   Holds,
   Log,
   Metrics,
+  PolicyVersions,
   Queue,
   Runs,
   Signals,
@@ -30,6 +31,7 @@ import { createEventLog } from './events.ts'
 import { createHolds } from './holds.ts'
 import { createMetrics } from './metrics.ts'
 import { migrate } from './migrate.ts'
+import { createPolicyVersions } from './policy-versions.ts'
 import { createQueue } from './queue.ts'
 import { beginRecord, withRecord } from './record.ts'
 import { createRuns } from './runs.ts'
@@ -57,6 +59,7 @@ export interface Storage {
   /** Empties tables, for tests. */
   truncate(what: readonly Emptied[]): Promise<void>
   audit: Audit
+  policyVersions: PolicyVersions
   live: LiveEvents
   /** What carries events between processes. */
   fanOut: string
@@ -140,6 +143,7 @@ function storageOver(
     metrics: createMetrics(db),
     truncate: (what) => truncate(db, what),
     audit: createAudit(db),
+    policyVersions: createPolicyVersions(db),
     live: fanOut.live,
     fanOut: fanOut.description,
     async now() {

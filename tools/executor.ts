@@ -1,5 +1,5 @@
 import { getConfig, isGraphBubbleUp } from '@langchain/langgraph'
-import { doubtId, idempotencyKey } from '../runtime/call.ts'
+import { argsHash, doubtId, idempotencyKey } from '../runtime/call.ts'
 import type { Intent } from '../runtime/effect.ts'
 import { failpoint } from '../runtime/failpoint.ts'
 import { type HoldRequest, ONE_PERSON, peopleOf } from '../runtime/hold.ts'
@@ -8,7 +8,7 @@ import { newId } from '../runtime/ids.ts'
 import { LeaseLost } from '../runtime/lease.ts'
 import { currentRun, type RunContext } from '../runtime/run-context.ts'
 import { type Effect, type Tool, type ToolCallContext, ToolError, type ToolErrorCode } from './define.ts'
-import { type Call, judge, riskOf, type Verdict } from './policy.ts'
+import { type Call, judge, parseArgs, riskOf, type Verdict } from './policy.ts'
 
 /** What a tool message carries (requirements TL-05). */
 export type ToolResult =
@@ -28,6 +28,8 @@ interface Execute {
   attempt: string
   /** Called when the tool is about to be called: not for what is refused or was done before. */
   onStart: () => void
+  /** Why it does not run, unless it has run already. */
+  refusal: string | undefined
 }
 
 /**
@@ -41,26 +43,28 @@ export async function executeCall(allowed: Tool[], call: Call, onStart = () => {
     return refused('Tools run only inside a Holdpoint run. Serve the graph, or enter a run first.')
   const tool = allowed.find(({ name }) => name === call.tool)
   if (tool === undefined) return refused(`This agent has no tool "${call.tool}".`)
-  const verdict = judge(allowed, call)
-  if (verdict.action === 'invalid') return { status: 'error', code: 'INVALID_ARGS', message: verdict.reason }
-  const why = await refusalOf(verdict, call, run)
-  if (why !== undefined) return refused(why)
-  const { args, args_hash: hash } = verdict
-  const execute = { tool, args, hash, call, run, attempt: newId(), onStart }
+  const parsed = parseArgs(tool, call.args)
+  if (!parsed.ok) return { status: 'error', code: 'INVALID_ARGS', message: parsed.reason }
+  const { args } = parsed
+  const hash = argsHash(args)
+  const refusal = await refusalOf(judge(allowed, call), hash, call, run)
+  const execute = { tool, args, hash, call, run, attempt: newId(), onStart, refusal }
   const effect = effectOf(tool, args)
-  return effect === 'none' ? await invoke(execute) : await once(execute, effect)
+  if (effect !== 'none') return await once(execute, effect)
+  return refusal === undefined ? await invoke(execute) : refused(refusal)
 }
 
 /** Why the call does not run; `undefined` where it may. The payload of a hold is not trusted: what it needs is asked anew. */
 async function refusalOf(
-  { action, reason, args_hash, needs }: Verdict,
+  { action, reason, needs }: Verdict,
+  hash: string,
   call: Call,
   run: RunContext,
 ): Promise<string | undefined> {
   if (action === 'deny') return reason
   if (action !== 'hold') return undefined
   const release = await run.grants.released(call.key)
-  if (release?.hash !== args_hash)
+  if (release?.hash !== hash)
     return `${call.tool} needs a person's approval for exactly these arguments, and has none.`
   const { approvers, seniors } = needs
   if (release.approvals.length >= approvers && seniors === 0) return undefined
@@ -76,6 +80,7 @@ async function once(execute: Execute, effect: 'idempotent' | 'once'): Promise<Ex
   const { tool, hash, call, run } = execute
   const key = idempotencyKey(call.key, hash)
   const intent: Intent = { call: call.key, argsHash: hash, tool: tool.name, effect, key }
+  if (execute.refusal !== undefined) return await refuse(execute, intent, execute.refusal)
   await run.checkpointed(placeOf(call))
   // An execution that was given up meanwhile begins nothing: an intent of its own would be in doubt.
   run.signal.throwIfAborted()
@@ -90,6 +95,13 @@ async function once(execute: Execute, effect: 'idempotent' | 'once'): Promise<Ex
     case 'begin':
       return await perform(execute, intent)
   }
+}
+
+/** What may not run any more may have run, before the policy changed, or may be in doubt. */
+async function refuse(execute: Execute, intent: Intent, refusal: string): Promise<Execution> {
+  const found = await execute.run.ledger.find(intent)
+  if (found?.state === 'ended') return found.outcome as ToolResult
+  return found?.state === 'in_doubt' ? await resolveDoubt(execute, intent, found.owner) : refused(refusal)
 }
 
 async function perform(execute: Execute, intent: Intent): Promise<Execution> {
@@ -120,6 +132,11 @@ async function resolveDoubt(left: Execute, intent: Intent, owner: string | undef
   if (probed.state === 'happened') {
     const result = limited(probed.result, tool.outputLimit)
     await run.ledger.conclude(intent, 'done', toJson(result))
+    return result
+  }
+  if (owner !== undefined && execute.refusal !== undefined) {
+    const result = refused(execute.refusal)
+    await run.ledger.conclude(intent, 'failed', toJson(result))
     return result
   }
   if (owner !== undefined) return await perform(execute, intent)

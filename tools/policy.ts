@@ -2,14 +2,8 @@ import { approvalId, argsHash, type CallKey, hasCanonicalForm } from '../runtime
 import { type Needs, ONE_PERSON } from '../runtime/hold.ts'
 import { toJson, type Json } from '../runtime/json.ts'
 import type { Risk, Tool } from './define.ts'
-
-/** Whom a call of this risk needs, where no rule says otherwise. */
-const PEOPLE: Record<Risk, Pick<Needs, 'approvers' | 'seniors'>> = {
-  low: { approvers: 0, seniors: 0 },
-  medium: { approvers: 1, seniors: 0 },
-  high: { approvers: 2, seniors: 0 },
-  critical: { approvers: 2, seniors: 1 },
-}
+import { inForce } from './policy/current.ts'
+import { decide } from './policy/decide.ts'
 
 /** What is to happen with one call of a message. Written into the state once, never computed again on resume. */
 export interface Verdict {
@@ -54,17 +48,18 @@ export function parseArgs(
   return { ok: false, reason: issues.join('; ') }
 }
 
-/** Judges a call by the agent's allowlist, the tool's schema and its risk. */
-export function judge(allowed: Tool[], call: Call): Verdict {
-  const base = {
-    call_id: call.key.callId,
-    message_id: call.key.messageId,
-    tool: call.tool,
+/** Judges a call by the agent's allowlist, the tool's schema, and the policy's rules or else the tool's risk. */
+export function judge(allowed: Tool[], call: Call, { policy, origin } = inForce()): Verdict {
+  const base = { call_id: call.key.callId, message_id: call.key.messageId, tool: call.tool }
+  const closed = {
+    ...base,
+    args: {},
+    args_hash: '',
+    approval_id: '',
     rule: null,
-    policy_version: '',
+    policy_version: policy.version,
     needs: ONE_PERSON,
   }
-  const closed = { ...base, args: {}, args_hash: '', approval_id: '' }
   const tool = allowed.find(({ name }) => name === call.tool)
   if (tool === undefined) {
     const names = allowed.map(({ name }) => name).join(', ')
@@ -77,21 +72,17 @@ export function judge(allowed: Tool[], call: Call): Verdict {
   }
   const parsed = parseArgs(tool, call.args)
   if (!parsed.ok) return { ...closed, action: 'invalid', risk: 'low', reason: parsed.reason }
-  const risk = riskOf(tool, parsed.args)
-  const hash = argsHash(parsed.args)
-  const { approvers } = PEOPLE[risk]
+  const { args } = parsed
+  const ruling = decide(policy, { tool: tool.name, args, risk: riskOf(tool, args), origin })
+  if (ruling.action === 'deny') return { ...closed, ...ruling }
+  const hash = argsHash(args)
   return {
     ...base,
-    args: parsed.args,
+    ...ruling,
+    policy_version: policy.version,
+    args,
     args_hash: hash,
     approval_id: approvalId(call.key, hash),
-    risk,
-    needs: { ...ONE_PERSON, ...PEOPLE[risk] },
-    action: approvers === 0 ? 'allow' : 'hold',
-    reason:
-      approvers === 0
-        ? `${call.tool} has ${risk} risk.`
-        : `${call.tool} has ${risk} risk: a person has to approve it before it runs.`,
   }
 }
 

@@ -1,10 +1,14 @@
 import { argsHash } from '../runtime/call.ts'
 import { RuntimeError } from '../runtime/errors.ts'
+import type { Json } from '../runtime/json.ts'
 import type { CheckArgs, CheckEdit } from '../runtime/resume.ts'
 import type { Tool } from './define.ts'
 import { httpFetch } from './http-fetch.ts'
 import { listFiles } from './list-files.ts'
-import { parseArgs } from './policy.ts'
+import { parseArgs, riskOf } from './policy.ts'
+import { decide } from './policy/decide.ts'
+import { grown } from './policy/needs.ts'
+import type { Policy } from './policy/schema.ts'
 import { readFile } from './read-file.ts'
 import { runJavascript } from './run-javascript.ts'
 import { sendEmail } from './send-email.ts'
@@ -31,7 +35,25 @@ export function toolsNamed(...names: string[]): Tool[] {
 }
 
 /** Reads a person's edited arguments with the tool's own schema. */
-export const checkArgs: CheckArgs = (name, args) => {
+export const checkArgs: CheckArgs = (name, args) => editOf(name, args).edited
+
+/** As `checkArgs`, and as the policy in force judges them in the place of the held ones. */
+export function checkEditBy(policy: { current(): Policy }): CheckEdit {
+  return (hold, args) => {
+    const { tool, edited } = editOf(hold.tool, args)
+    const origin = {
+      agents: [hold.graph_id, hold.assistant_id],
+      tenant: hold.tenant_id,
+      requester: hold.requester ?? undefined,
+    }
+    const call = { tool: tool.name, args: edited.args, risk: riskOf(tool, edited.args), origin }
+    const { action, needs, reason } = decide(policy.current(), call)
+    if (action === 'deny') throw new RuntimeError('invalid_decision', `${reason} The approval still waits.`)
+    return { ...edited, needs: action === 'hold' ? grown(hold.needs, needs) : hold.needs }
+  }
+}
+
+function editOf(name: string, args: Json) {
   const tool = TOOLS.find((one) => one.name === name)
   if (tool === undefined)
     throw new RuntimeError(
@@ -44,8 +66,5 @@ export const checkArgs: CheckArgs = (name, args) => {
       'invalid_decision',
       `${name} does not take these arguments: ${parsed.reason}. The approval still waits.`,
     )
-  return { args: parsed.args, hash: argsHash(parsed.args) }
+  return { tool, edited: { args: parsed.args, hash: argsHash(parsed.args) } }
 }
-
-/** As `checkArgs`, and what the policy says of them in the place of the held ones. */
-export const checkEdit: CheckEdit = (hold, args) => ({ ...checkArgs(hold.tool, args), needs: hold.needs })

@@ -34,6 +34,7 @@ export const Approval = z.object({
   run_id: z.string(),
   assistant_id: z.string(),
   graph_id: z.string(),
+  tenant_id: z.string(),
   requester: z.string().nullable(),
   interrupt_id: z.string(),
   kind: z.string(),
