@@ -64,7 +64,9 @@ function strictestEnd(rules: HoldRule[]): Needs['on_expiry'] {
   const escalations = ends.filter((end) => typeof end === 'object')
   const [first, ...others] = escalations.map((end) => JSON.stringify(end))
   if (ends.includes('reject') || others.some((other) => other !== first)) return 'reject'
-  return escalations[0] ?? (ends.includes('wait') ? 'wait' : ONE_PERSON.on_expiry)
+  if (escalations[0] !== undefined) return escalations[0]
+  const waits = ends.includes('wait') && rules.every(({ expires_in }) => expires_in === undefined)
+  return waits ? 'wait' : ONE_PERSON.on_expiry
 }
 
 /** What releases a call whose arguments a person has changed: no less than it needed before. */

@@ -56,10 +56,11 @@ const When = z
     tenant: Globs.optional(),
     requester: Globs.optional(),
     args: z
-      .record(
-        z.string().refine(isPath, 'is no path: write a.b[0].c, a[*].c, or several with commas'),
-        Condition,
-      )
+      .record(z.string(), Condition)
+      .superRefine((args, { addIssue }) => {
+        for (const path of Object.keys(args).filter((one) => !isPath(one)))
+          addIssue({ code: 'custom', path: [path], message: 'is no path, such as a.b[0].c, a[*].c or a, b' })
+      })
       .refine(isSaid, 'must name a path')
       .optional(),
   })
