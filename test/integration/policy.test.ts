@@ -1,16 +1,11 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { writeFile } from 'node:fs/promises'
+import { beforeEach, expect, test, vi } from 'vitest'
 import type { Hold } from '../../runtime/hold.ts'
-import { newId } from '../../runtime/ids.ts'
-import type { PolicyFile } from '../../tools/policy/schema.ts'
 import { NO_RULES, readPolicy } from '../../tools/policy/schema.ts'
 import { onEachDatabase } from '../support/each-database.ts'
+import { type Rules, usePolicyFile } from '../support/policy-file.ts'
 import { startTestServer } from '../support/server.ts'
 import { mailsAbout, mailTo, says, untilThread, useStage, WAIT } from '../support/stage.ts'
-
-type Rules = PolicyFile['rules']
 
 const MAIL = 'send_email'
 const DENY_RIVALS: Rules[number] = {
@@ -21,18 +16,13 @@ const DENY_RIVALS: Rules[number] = {
 }
 
 onEachDatabase((database) => {
-  const folder = join(tmpdir(), `holdpoint-test-policy-${newId()}`)
-  const file = join(folder, 'holdpoint.policy.json')
-  beforeAll(async () => {
-    await mkdir(folder)
-    await writeFile(file, JSON.stringify({ rules: [] }))
-  })
-  afterAll(() => rm(folder, { recursive: true, force: true }))
-  const stage = useStage(database, { HOLDPOINT_POLICY: file })
+  const policy = usePolicyFile()
+  const stage = useStage(database, policy.env)
+  const inForce = (rules: Rules) => policy.inForce(stage, rules)
   beforeEach(() => inForce([]))
 
   test('a rule allows what its risk would hold, and one holds what its risk would not', async () => {
-    await inForce([
+    const version = await inForce([
       { name: 'inside', when: { args: { 'to, cc': { recipients: ['example.com'] } } }, then: 'allow' },
       { name: 'files', when: { tool: 'list_files' }, then: 'hold', expires_in: '30m', who: ['ops'] },
     ])
@@ -48,7 +38,7 @@ onEachDatabase((database) => {
     expect(hold).toMatchObject({
       tool: 'list_files',
       rule: 'files',
-      policy_version: await version(),
+      policy_version: version,
       needs: { approvers: 1, seniors: 0, who: ['ops'], expires_in: 1_800, on_expiry: 'reject' },
       requester: 'local',
       graph_id: 'react',
@@ -140,7 +130,7 @@ onEachDatabase((database) => {
   test('a policy that is wrong is warned of and changes nothing; the next one that is right counts', async () => {
     await inForce([DENY_RIVALS])
     const lines = stage.logLines.length
-    await writeFile(file, '{"rules":[{"name":"x","when":{},"then":"deny"}]}')
+    await writeFile(policy.file, '{"rules":[{"name":"x","when":{},"then":"deny"}]}')
     await vi.waitFor(
       () => expect(stage.logLines.slice(lines).join()).toContain('rules[0].when: must say when'),
       WAIT,
@@ -167,7 +157,7 @@ onEachDatabase((database) => {
     // Another server, and the same one again, have nothing to add.
     const other = await startTestServer({
       ...database.place,
-      env: { HOLDPOINT_POLICY: file, HOLDPOINT_WORKERS: '0' },
+      env: { ...policy.env, HOLDPOINT_WORKERS: '0' },
     })
     await other.close()
     expect(await entries()).toHaveLength(before + 1)
@@ -183,17 +173,5 @@ onEachDatabase((database) => {
     const [hold] = await stage.holds(threadId, 'pending')
     if (hold === undefined) throw new Error('Nothing is held.')
     return { threadId, hold }
-  }
-
-  const version = async () => readPolicy(JSON.parse(await readFile(file, 'utf8'))).version
-
-  /** Writes the policy, and waits until the server has read it. */
-  async function inForce(rules: Rules): Promise<void> {
-    const text = JSON.stringify({ rules })
-    if ((await readFile(file, 'utf8')) === text) return
-    const lines = stage.logLines.length
-    await writeFile(file, text)
-    const { version: now } = readPolicy({ rules })
-    await vi.waitFor(() => expect(stage.logLines.slice(lines).join()).toContain(`"version":"${now}"`), WAIT)
   }
 })
