@@ -1,9 +1,7 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { newId } from '../runtime/ids.ts'
-import { prepareFor } from './project-module.ts'
+import { join, resolve } from 'node:path'
+import { importAnew } from './project-module.ts'
 
 const USUAL = ['holdpoint.policy.ts', 'holdpoint.policy.json']
 
@@ -24,18 +22,14 @@ export async function loadPolicy<Policy>(file: string, read: ReadPolicy<Policy>)
   try {
     return read(await contentOf(file))
   } catch (cause) {
-    const [why] = (cause instanceof Error ? cause.message : String(cause)).split('\n')
+    const why = (cause instanceof Error ? cause.message : String(cause)).replaceAll(/\s*\n\s*/g, ' ')
     throw new Error(`The policy ${file} cannot be used. ${why}`, { cause })
   }
 }
 
 async function contentOf(file: string): Promise<unknown> {
-  const text = await readFile(file, 'utf8')
-  if (file.endsWith('.json')) return JSON.parse(text)
-  await prepareFor([`${file}:default`], dirname(file))
-  // Node keeps each module for ever by its address: another address reads the file anew.
-  const module = (await import(`${pathToFileURL(file).href}?${newId()}`)) as { default?: unknown }
-  const exported = withoutInterop(module.default)
+  if (file.endsWith('.json')) return JSON.parse(await readFile(file, 'utf8'))
+  const exported = withoutInterop((await importAnew(file)).default)
   if (exported === undefined) throw new Error('It has no default export.')
   return exported
 }

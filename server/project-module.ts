@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
 /** Files that Node runs as they are, because they are ours; a user's TypeScript may be of any kind. */
@@ -28,8 +28,19 @@ function needsTsx(spec: string, base: string): boolean {
 async function registerTsx(base: string): Promise<void> {
   // Half a second that projects of plain JavaScript need not wait for.
   const { register } = await import('tsx/esm/api')
+  register(tsconfigIn(base))
+}
+
+/** The file's module as it is now, whatever was imported of it before. */
+export async function importAnew(file: string): Promise<{ default?: unknown }> {
+  const { tsImport } = await import('tsx/esm/api')
+  const options = { parentURL: import.meta.url, ...tsconfigIn(dirname(file)) }
+  return (await tsImport(pathToFileURL(file).href, options)) as { default?: unknown }
+}
+
+function tsconfigIn(base: string): { tsconfig: string | false } {
   const tsconfig = join(base, 'tsconfig.json')
-  register(existsSync(tsconfig) ? { tsconfig } : { tsconfig: false })
+  return { tsconfig: existsSync(tsconfig) ? tsconfig : false }
 }
 
 export function splitSpec(spec: string): { file: string; name: string } {
