@@ -168,7 +168,7 @@ function facts({
     asked.rule !== null &&
       fact('Rule', h('span', {}, revealed(asked.rule), ` of policy ${asked.policy_version}`)),
     fact('Asked', moment(created_at)),
-    fact('Expires', expires_at === null ? 'never' : `${moment(expires_at)}${afterwards(asked.needs)}`),
+    fact('Expires', expires_at === null ? 'never' : revealed(moment(expires_at) + afterwards(asked.needs))),
     fact('Thread', h('a', { class: 'id', href: threadPath(thread_id) }, thread_id)),
     fact('Run', h('a', { class: 'id', href: runPath(thread_id, run_id) }, run_id)),
     fact('Approval', h('span', { class: 'id' }, approval_id)),

@@ -64,6 +64,8 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
       'medium risk',
       'react',
       /expires in 3 h/,
+      'one approval, by: approver',
+      /then it counts as rejected/,
       /decide as local/,
     ]) {
       await details.getByText(text).first().waitFor()

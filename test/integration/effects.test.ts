@@ -1,11 +1,11 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Effect } from '../../runtime/effect.ts'
 import type { Hold } from '../../runtime/hold.ts'
 import { onPostgres } from '../support/each-database.ts'
 import { type ScriptedModel, startScriptedModel } from '../support/scripted-model.ts'
-import { type ServerProcess, spawnServer } from '../support/server.ts'
+import { type ServerProcess, spawnServer, temporaryDirectory } from '../support/server.ts'
 import { type SmtpServer, startSmtp } from '../support/smtp.ts'
 
 const WAIT = { timeout: 20_000, interval: 50 }
@@ -38,7 +38,11 @@ onPostgres((database) => {
     })
 
   /** A run whose mail is approved on a server that then dies at the failpoint; another server takes over. */
-  async function killedAt(failpoint: string, env: Record<string, string> = {}) {
+  async function killedAt(
+    failpoint: string,
+    env: Record<string, string> = {},
+    between: () => Promise<void> = () => Promise.resolve(),
+  ) {
     const model = await startScriptedModel([
       { toolCalls: [{ name: 'send_email', args: MAIL }] },
       { content: 'Done.' },
@@ -52,6 +56,7 @@ onPostgres((database) => {
     const exited = new Promise((resolve) => first.process.once('exit', resolve))
     await decide(first, hold, { type: 'approve' })
     await exited
+    await between()
     const second = await spawn(model, env)
     return { second, threadId: thread_id }
   }
@@ -82,6 +87,33 @@ onPostgres((database) => {
       const mails = await readdir(join(database.place.dataDir, 'outbox'))
       expect(mails.filter((name) => name === `${effect?.key}.eml`)).toHaveLength(1)
       expect(await get<Hold[]>(second, `/approvals?thread_id=${threadId}`)).toHaveLength(1)
+    })
+  })
+
+  describe('a mail that the policy denies by the time that another worker takes it over', () => {
+    test.for([
+      {
+        failpoint: 'effect.intend:after',
+        said: 'Rule \\"stop\\" denies send_email',
+        status: 'failed',
+        sent: 0,
+      },
+      { failpoint: 'effect.call:after', said: '"status":"ok"', status: 'done', sent: 1 },
+      { failpoint: 'effect.conclude:after', said: '"status":"ok"', status: 'done', sent: 1 },
+    ])('is told as what it became after $failpoint', async ({ failpoint, said, status, sent }) => {
+      const folder = await temporaryDirectory()
+      closers.push(() => rm(folder, { recursive: true }))
+      const file = join(folder, 'policy.json')
+      const write = (rules: string) => writeFile(file, `{"rules":[${rules}]}`)
+      await write('')
+      const deny = '{"name":"stop","when":{"tool":"send_email"},"then":"deny"}'
+      const { second, threadId } = await killedAt(failpoint, { HOLDPOINT_POLICY: file }, () => write(deny))
+      const { messages } = await ended(second, threadId)
+      expect(messages.find(({ type }) => type === 'tool')?.content).toContain(said)
+      const [effect] = await effects(second, threadId)
+      expect(effect?.status).toBe(status)
+      const mails = await readdir(join(database.place.dataDir, 'outbox'))
+      expect(mails.filter((name) => name === `${effect?.key}.eml`)).toHaveLength(sent)
     })
   })
 

@@ -41,7 +41,7 @@ const PROJECT: Record<string, string> = {
       skipLibCheck: true,
       types: ['node'],
     },
-    include: ['src'],
+    include: ['src', 'holdpoint.policy.ts'],
   }),
   'guarded.json': JSON.stringify({
     graphs: { prices: { path: './src/prices.tsx:graph', description: 'Writes prices.' } },
@@ -89,6 +89,12 @@ const PROJECT: Record<string, string> = {
       .addEdge(START, 'model').addEdge('model', 'policy').addEdge('policy', 'hold').addEdge('hold', 'tools')
       .addEdge('tools', END)
       .compile()
+  `,
+  'holdpoint.policy.ts': `
+    import type { PolicyFile } from 'holdpoint/policy'
+    export default {
+      rules: [{ name: 'large', when: { tool: 'refund', args: { cents: { gt: 50_000 } } }, then: 'hold', risk: 'high' }],
+    } satisfies PolicyFile
   `,
   // Of a package without a type, as `npm init` long made them: CommonJS, which reaches Holdpoint by require().
   'old/package.json': '{}',
