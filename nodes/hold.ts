@@ -18,8 +18,8 @@ export function hold(state: AgentState, config: LangGraphRunnableConfig): AgentU
       const key = { threadId, messageId: verdict.message_id, callId: verdict.call_id }
       return { ...verdict, approval_id: approvalId(key, verdict.args_hash) }
     })
-  // A graph may come here whatever the policy said: nothing is asked where there is nothing to ask.
-  if (held.length === 0) return { decisions: {} }
+  // A graph may come here whatever the policy said. Without any verdict nobody knows that nothing is to be asked.
+  if (held.length === 0 && state.verdicts.length > 0) return { decisions: {} }
   const requests = held.map(({ action: _, ...entry }): HoldRequest => ({ kind: 'tool', ...entry }))
   const answer: unknown = interrupt(holdPayload(requests))
   const { decisions } = HoldAnswer.parse(answer)
