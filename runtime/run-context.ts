@@ -23,8 +23,8 @@ export interface RunContext {
   assistantId: string
   graphId: string
   tenantId: string
-  /** Who started the run. */
-  requester: string
+  /** Who started the run; null where it is not known. */
+  requester: string | null
   /** Aborted when the run is cancelled or loses its lease. */
   signal: AbortSignal
   services: Services

@@ -119,7 +119,8 @@ export interface ClaimedRun extends Run {
   /** For the interrupts that the run answers: how many answers each had before it. */
   answered: Record<string, number> | null
   caller: Record<string, Json>
-  requester: string
+  /** Null where the run is older than the question. */
+  requester: string | null
   /** As it was when the run was claimed; null where it is gone. */
   assistant: Pick<Assistant, 'graph_id' | 'config' | 'context'> | null
   /** Whether the thread had checkpoints when the run was claimed. */

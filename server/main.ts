@@ -77,7 +77,8 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
     checkReach(config, authority.authenticates)
     const cors = corsOf(config, project)
 
-    const policy = await openPolicy(findPolicy(config.policyFile, projectFolder(config.configFile)), {
+    const policyFile = findPolicy(config.policyFile, projectFolder(config.configFile))
+    const policy = await openPolicy(policyFile, {
       read: readPolicy,
       none: NO_RULES,
       log,
@@ -175,7 +176,8 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       const webhooks = startWebhooks({ ...storage, log, send: webhookSender(reach, own) })
       closers.push(() => webhooks.close())
     }
-    greet(greeting(url, { config, project, storage, waiting: await storage.holds.countPending() }))
+    const rules = policyFile && `${policy.current().rules.length} rules of ${policyFile}`
+    greet(greeting(url, { config, project, storage, rules, waiting: await storage.holds.countPending() }))
     return { url, close }
   } catch (error) {
     await close()
@@ -205,11 +207,13 @@ interface Greeted {
   config: Config
   project: Project
   storage: Storage
+  /** Of the policy's file, if there is one. */
+  rules: string | undefined
   /** Approvals that nobody has decided. */
   waiting: number
 }
 
-function greeting(url: string, { config, project, storage, waiting }: Greeted): string {
+function greeting(url: string, { config, project, storage, rules, waiting }: Greeted): string {
   const rehearsal = 'rehearsal: rules, no intelligence. Set OPENAI_API_KEY for a real one'
   return [
     `Holdpoint listens on ${url}`,
@@ -219,6 +223,7 @@ function greeting(url: string, { config, project, storage, waiting }: Greeted): 
     `  database   ${storage.description}`,
     ...(config.redisUrl === undefined ? [] : [`  events     ${storage.fanOut}`]),
     `  model      ${config.models.length > 0 ? config.models.join(', then ') : rehearsal}`,
+    `  policy     ${rules ?? "none: the tools' own risks count"}`,
     `  approvals  ${waiting === 0 ? 'none wait' : `${waiting} wait`}: ${url}/console`,
     `  reference  ${url}/docs`,
     '',

@@ -1,4 +1,4 @@
-import { watch } from 'node:fs'
+import { type FSWatcher, watch } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Log } from '../runtime/ports.ts'
@@ -58,9 +58,7 @@ export async function openPolicy<Policy extends { version: string }>(
 
   const looking = onceAtATime(look)
   const timer = setInterval(looking, LOOK_MS).unref()
-  const watcher = file === undefined ? undefined : watch(dirname(file), { persistent: false }, looking)
-  // The folder may go away; the timer still looks.
-  watcher?.on('error', () => watcher.close())
+  const watcher = file === undefined ? undefined : watchFolder(dirname(file), looking)
   return {
     current: () => policy,
     async follow(teller) {
@@ -71,6 +69,16 @@ export async function openPolicy<Policy extends { version: string }>(
       clearInterval(timer)
       watcher?.close()
     },
+  }
+}
+
+/** The system may have no watch left, and the folder may go away: the timer looks all the same. */
+function watchFolder(folder: string, changed: () => void): FSWatcher | undefined {
+  try {
+    const watcher = watch(folder, { persistent: false }, changed)
+    return watcher.on('error', () => watcher.close())
+  } catch {
+    return undefined
   }
 }
 

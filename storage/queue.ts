@@ -174,6 +174,6 @@ function toClaimed(row: ClaimRow): ClaimedRun {
     assistant: row.assistant,
     continues: row.continues,
     caller: row.request.caller ?? {},
-    requester: row.request.requester ?? 'local',
+    requester: row.request.requester ?? null,
   }
 }

@@ -13,6 +13,10 @@ export function inForce(): { policy: Policy; origin: Origin } {
     return { policy: NO_RULES, origin: { agents: undefined, tenant: undefined, requester: undefined } }
   return {
     policy: run.services.find(POLICY)?.current() ?? NO_RULES,
-    origin: { agents: [run.graphId, run.assistantId], tenant: run.tenantId, requester: run.requester },
+    origin: {
+      agents: [run.graphId, run.assistantId],
+      tenant: run.tenantId,
+      requester: run.requester ?? undefined,
+    },
   }
 }

@@ -48,12 +48,12 @@ export function decide(policy: Policy, call: Judged): Ruling {
     rule: namesOf(allowing),
     risk: call.risk,
     needs: ONE_PERSON,
-    reason: `${subject(allowing, 'allow')} ${call.tool}${reasonsOf(allowing, call)}`,
+    reason: `${said(allowing, 'allows', 'allow')} ${call.tool}${reasonsOf(allowing, call)}`,
   }
 }
 
 function denied(rules: Rule[], { tool, risk }: Judged, why: string): Ruling {
-  const reason = `${subject(rules, 'den')} ${tool}${why}`
+  const reason = `${said(rules, 'denies', 'deny')} ${tool}${why}`
   return { action: 'deny', rule: namesOf(rules), risk, needs: ONE_PERSON, reason }
 }
 
@@ -62,7 +62,7 @@ function held(rules: HoldRule[], call: Judged): Ruling {
   if (asked === undefined)
     return denied(rules, call, ': nobody is in the "who" of all of them, so nobody could approve it.')
   const { risk, needs } = asked
-  const reason = `${subject(rules, 'hold')} ${call.tool}${reasonsOf(rules, call)} It needs ${peopleOf(needs)} to approve it.`
+  const reason = `${said(rules, 'holds', 'hold')} ${call.tool}${reasonsOf(rules, call)} It needs ${peopleOf(needs)} to approve it.`
   return { action: 'hold', rule: namesOf(rules), risk, needs, reason }
 }
 
@@ -116,10 +116,9 @@ function namesOf(rules: Rule[]): string {
   return rules.map(({ name }) => name).join(', ')
 }
 
-function subject(rules: Rule[], verb: 'allow' | 'hold' | 'den'): string {
+function said(rules: Rule[], verb: string, plural: string): string {
   const names = rules.map(({ name }) => `"${name}"`).join(', ')
-  if (rules.length > 1) return `Rules ${names} ${verb === 'den' ? 'deny' : verb}`
-  return `Rule ${names} ${verb === 'den' ? 'denies' : `${verb}s`}`
+  return rules.length === 1 ? `Rule ${names} ${verb}` : `Rules ${names} ${plural}`
 }
 
 function reasonsOf(rules: Rule[], call: Judged): string {
