@@ -14,7 +14,7 @@ import { startSweeper } from '../runtime/sweeper.ts'
 import { startWebhooks } from '../runtime/webhooks.ts'
 import { startWorker } from '../runtime/worker.ts'
 import { WORKSPACES } from '../runtime/workspaces.ts'
-import { openStorage, type Storage } from '../storage/open.ts'
+import { openStorage } from '../storage/open.ts'
 import { guardedAgent, HTTP_ACCESS } from '../tools/http-guard.ts'
 import { MAILER, outboxMailer, smtpMailer } from '../tools/mailer.ts'
 import { POLICY } from '../tools/policy/current.ts'
@@ -30,6 +30,7 @@ import { reportAudit } from './audit-report.ts'
 import { checkReach, type Config, loadConfig } from './config.ts'
 import { corsOf } from './cors.ts'
 import { startOfCron } from './cron-request.ts'
+import { greeting } from './greeting.ts'
 import { startHeadExport } from './head-export.ts'
 import { listen } from './listen.ts'
 import { createLog } from './log.ts'
@@ -37,7 +38,7 @@ import { createAdmission } from './overload.ts'
 import { findPolicy } from './policy-file.ts'
 import { type PolicyQuestion, reportPolicy } from './policy-report.ts'
 import { openPolicy } from './policy-watch.ts'
-import { loadProject, type Project, projectFolder } from './project.ts'
+import { loadProject, projectFolder } from './project.ts'
 import { versionOf } from './version.ts'
 import { webhookSender } from './webhook-sender.ts'
 
@@ -176,8 +177,16 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       const webhooks = startWebhooks({ ...storage, log, send: webhookSender(reach, own) })
       closers.push(() => webhooks.close())
     }
-    const rules = policyFile && `${policy.current().rules.length} rules of ${policyFile}`
-    greet(greeting(url, { config, project, storage, rules, waiting: await storage.holds.countPending() }))
+    greet(
+      greeting(url, {
+        bundled: project.bundled,
+        database: storage.description,
+        events: config.redisUrl === undefined ? undefined : storage.fanOut,
+        models: config.models,
+        policy: policyFile && `${policy.current().rules.length} rules of ${policyFile}`,
+        waiting: await storage.holds.countPending(),
+      }),
+    )
     return { url, close }
   } catch (error) {
     await close()
@@ -201,33 +210,6 @@ async function openModel(config: Config) {
     chatModel({ model: 'rehearsal', apiKey: 'rehearsal', baseUrl: rehearsal.url }),
   ])
   return { model, close: rehearsal.close }
-}
-
-interface Greeted {
-  config: Config
-  project: Project
-  storage: Storage
-  /** Of the policy's file, if there is one. */
-  rules: string | undefined
-  /** Approvals that nobody has decided. */
-  waiting: number
-}
-
-function greeting(url: string, { config, project, storage, rules, waiting }: Greeted): string {
-  const rehearsal = 'rehearsal: rules, no intelligence. Set OPENAI_API_KEY for a real one'
-  return [
-    `Holdpoint listens on ${url}`,
-    ...(project.bundled
-      ? ["  graphs     Holdpoint's own agents, because there is no langgraph.json here"]
-      : []),
-    `  database   ${storage.description}`,
-    ...(config.redisUrl === undefined ? [] : [`  events     ${storage.fanOut}`]),
-    `  model      ${config.models.length > 0 ? config.models.join(', then ') : rehearsal}`,
-    `  policy     ${rules ?? "none: the tools' own risks count"}`,
-    `  approvals  ${waiting === 0 ? 'none wait' : `${waiting} wait`}: ${url}/console`,
-    `  reference  ${url}/docs`,
-    '',
-  ].join('\n')
 }
 
 /** Verifies the record of the database that the settings name, and tells it. Returns the exit code. */
