@@ -253,7 +253,7 @@ onEachDatabase((database) => {
     const never: Needs = { ...ONE_PERSON, expires_in: null, on_expiry: 'wait' }
     const { ids } = await held([{ n: 1 }, { n: 2 }], [soon, never])
     const [first, second] = await Promise.all(ids.map((id) => mine.holds.get(id)))
-    expect(first).toMatchObject({ needs: soon, requester: 'local' })
+    expect(first).toMatchObject({ needs: soon, requester: null })
     expect(Date.parse(first?.expires_at ?? '') - Date.parse(first?.created_at ?? '')).toBe(60_000)
     expect(second).toMatchObject({ expires_at: null, needs: never })
     expect(await mine.holds.expire(new Date(Date.now() + 1e12))).toBe(1)
