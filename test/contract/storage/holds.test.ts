@@ -154,8 +154,9 @@ onEachDatabase((database) => {
     await mine.holds.decide(ids[1] ?? '', { type: 'edit', args: { n: 5 } }, 'local', {
       args: { n: 5 },
       hash: 'edited',
-      needs: ONE_PERSON,
+      needs: { ...ONE_PERSON, who: ['ops'] },
     })
+    expect(await mine.holds.get(ids[1] ?? '')).toMatchObject({ needs: { approvers: 1, who: ['ops'] } })
     await mine.holds.decide(ids[2] ?? '', { type: 'reject' }, 'local', undefined)
     await mine.holds.decide(ids[3] ?? '', { type: 'respond', message: 'x' }, 'local', undefined)
     expect(await Promise.all([0, 1, 2, 3].map(releasedHash))).toEqual([

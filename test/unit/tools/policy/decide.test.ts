@@ -2,6 +2,8 @@ import { expect, test } from 'vitest'
 import type { Json } from '../../../../runtime/json.ts'
 import type { Risk } from '../../../../tools/define.ts'
 import { globMatches } from '../../../../tools/policy/condition.ts'
+import { ONE_PERSON } from '../../../../runtime/hold.ts'
+import { grown } from '../../../../tools/policy/needs.ts'
 import { decide } from '../../../../tools/policy/decide.ts'
 import { type PolicyFile, readPolicy } from '../../../../tools/policy/schema.ts'
 
@@ -240,6 +242,13 @@ test('recipients are addresses of a domain, or one address, in any case of lette
     7,
   ]
   expect(unreadable.filter((address) => allows(list, address) || !denies(list, address))).toEqual([])
+})
+
+test('a call that a person changed needs what the stricter of both needs', () => {
+  const held = { ...ONE_PERSON, approvers: 3, who: ['ops', 'ada'] }
+  const edited = { ...ONE_PERSON, approvers: 2, seniors: 1, who: ['ada', 'cfo'], expires_in: 60 }
+  expect(grown(held, edited)).toEqual({ ...held, seniors: 1, who: ['ada'] })
+  expect(grown(ONE_PERSON, { ...edited, who: ['cfo'] })).toMatchObject({ approvers: 2, who: ['cfo'] })
 })
 
 test('why a call is held or denied is told in words, with the value', () => {
