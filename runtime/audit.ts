@@ -22,6 +22,10 @@ export const AUDIT_KINDS = [
   'effect.settled',
   /** Another policy is in force, on a server or more. */
   'policy.changed',
+  'key.created',
+  'key.revoked',
+  'person.roles',
+  'person.disabled',
   /** A chain got its first entry: so that one that is deleted as a whole is missed. */
   'chain.begun',
 ] as const

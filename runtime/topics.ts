@@ -10,5 +10,7 @@ export const topics = {
   webhooks: 'webhooks',
   /** One is new, or due at another time. */
   crons: 'crons',
+  /** A key or what its owner may do has changed. */
+  keys: 'keys',
   hold: (approvalId: string) => `hold:${approvalId}`,
 }

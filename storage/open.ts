@@ -19,6 +19,7 @@ import type {
   Threads,
   Webhooks,
 } from '../runtime/ports.ts'
+import type { People } from '../runtime/people.ts'
 import type { ThreadTtl } from '../runtime/thread.ts'
 import { createAudit } from './audit.ts'
 import { createAssistants } from './assistants.ts'
@@ -30,6 +31,7 @@ import { createEffects } from './effects.ts'
 import { createEventLog } from './events.ts'
 import { createHolds } from './holds.ts'
 import { createMetrics } from './metrics.ts'
+import { createPeople } from './people.ts'
 import { migrate } from './migrate.ts'
 import { createPolicyVersions } from './policy-versions.ts'
 import { createQueue } from './queue.ts'
@@ -56,6 +58,7 @@ export interface Storage {
   crons: Crons
   webhooks: Webhooks
   metrics: Metrics
+  people: People
   /** Empties tables, for tests. */
   truncate(what: readonly Emptied[]): Promise<void>
   audit: Audit
@@ -141,6 +144,7 @@ function storageOver(
     crons: createCrons(db, { clock, threadTtl }),
     webhooks: createWebhooks(db),
     metrics: createMetrics(db),
+    people: createPeople(db),
     truncate: (what) => truncate(db, what),
     audit: createAudit(db),
     policyVersions: createPolicyVersions(db),
