@@ -51,6 +51,7 @@ export interface DraftedState {
 
 /** A thread that comes into being with its first states. */
 export interface CreatedThread {
+  tenant: string
   metadata: Record<string, Json>
   /** Unset: the project's. */
   ttl?: ThreadTtl | undefined

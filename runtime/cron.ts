@@ -40,6 +40,7 @@ export interface CronError {
 
 /** With what its runs need that nobody is shown. */
 export interface ScheduledCron extends Cron {
+  tenant: string
   /** As whom its runs run: who created it, and with which headers. */
   caller: { user: Record<string, Json> | null; headers: Record<string, string> }
   /** Of its thread, at each due time. */

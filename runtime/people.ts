@@ -1,5 +1,3 @@
-import type { Json } from './json.ts'
-
 /**
  * `viewer` reads. `operator` starts runs and changes threads, assistants, crons and the store. `approver` decides what is
  * held; `senior` does, and counts where a senior is asked for. `admin` may do all, but is no senior.
@@ -101,6 +99,7 @@ export interface People {
   setRoles(identity: string, roles: Role[], by: string): Promise<boolean>
 }
 
-export function rolesOf(names: readonly Json[]): Role[] {
+/** Those of them that are roles, in their order. */
+export function rolesOf(names: readonly unknown[]): Role[] {
   return ROLES.filter((role) => names.includes(role))
 }

@@ -26,13 +26,14 @@ export interface Graphs {
 }
 
 export interface Assistants {
-  get(assistantId: string): Promise<Assistant | undefined>
+  get(assistantId: string, allowed?: Allowed): Promise<Assistant | undefined>
   search(filter: AssistantFilter): Promise<Page<Assistant>>
   count(filter: Pick<AssistantFilter, 'graph_id' | 'name' | 'metadata' | 'allowed'>): Promise<number>
   /** Its first version. Throws `assistant_exists` unless `ifExists` is `do_nothing`. */
   create(
     assistant: Omit<Assistant, 'version' | 'created_at' | 'updated_at'>,
     ifExists: 'raise' | 'do_nothing',
+    tenant: string,
   ): Promise<Assistant>
   /** A new version with what is given; `metadata` is merged. */
   update(assistantId: string, change: AssistantChange): Promise<Assistant | undefined>
@@ -52,6 +53,7 @@ export interface Threads {
   /** Throws `thread_exists` unless `ifExists` is `do_nothing`. */
   create(thread: {
     thread_id: string
+    tenant: string
     metadata: Record<string, Json>
     ttl?: ThreadTtl | undefined
     ifExists: 'raise' | 'do_nothing'
@@ -74,7 +76,7 @@ export interface Threads {
   /** Threads past their time, at most 100. */
   expired(now: Date): Promise<{ threadId: string; strategy: PruneStrategy }[]>
   storage(threadId: string): Promise<ThreadStorage>
-  /** Whether there is such a thread, with that metadata. */
+  /** Whether there is such a thread for whoever may see that. */
   allows(threadId: string, allowed: Allowed): Promise<boolean>
   /** Merges `metadata`. */
   patch(threadId: string, metadata: Record<string, Json>): Promise<Thread | undefined>
@@ -169,7 +171,7 @@ export interface Webhook {
 export interface Crons {
   /** Throws `invalid_input` where it would never be due, `thread_not_found` and `assistant_not_found`. */
   create(cron: NewCron): Promise<Cron>
-  get(cronId: string): Promise<Cron | undefined>
+  get(cronId: string, allowed?: Allowed): Promise<Cron | undefined>
   search(filter: CronFilter): Promise<Page<Cron>>
   count(
     filter: Pick<CronFilter, 'assistant_id' | 'thread_id' | 'enabled' | 'metadata' | 'allowed'>,
@@ -189,15 +191,17 @@ export interface Crons {
   now(): Promise<Date>
 }
 
-/** What graphs and clients remember beyond threads. Items whose time is over are never seen. */
+/** What graphs and clients of a tenant remember beyond threads. Items whose time is over are never seen. */
 export interface StoreItems {
+  /** Those of another tenant. */
+  of(tenant: string): StoreItems
   /** In the order of the keys, null where there is none. `refresh` begins the time of what is read anew. */
   get(keys: ItemKey[], refresh?: boolean): Promise<(StoreItem | null)[]>
   search(search: ItemSearch, refresh?: boolean): Promise<StoreItem[]>
   namespaces(search: NamespaceSearch): Promise<string[][]>
   /** All of them or none. False where the lease of the run that writes was lost. */
   write(writes: ItemWrite[], run?: ClaimedRun): Promise<boolean>
-  /** Deletes what is past its time. */
+  /** Deletes what is past its time, of all tenants. */
   deleteExpired(now: Date): Promise<void>
 }
 

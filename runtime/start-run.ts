@@ -1,10 +1,11 @@
-import { type Allowed, isAllowed } from './allowed.ts'
+import { type Allowed, restricts } from './allowed.ts'
 import { type Assistant, systemAssistantId } from './assistant.ts'
 import { RuntimeError } from './errors.ts'
 import { isUuid, newId } from './ids.ts'
 import type { Interop } from './interop.ts'
 import type { Json } from './json.ts'
 import type { InterruptAnswer } from './hold.ts'
+import type { Person } from './people.ts'
 import type { Assistants, Holds, Runs, Threads } from './ports.ts'
 import { type CheckEdit, readResume, waitingInterrupts } from './resume.ts'
 import type { MultitaskStrategy, NewRun, Run, RunRequest } from './run.ts'
@@ -31,8 +32,8 @@ export interface StartRequest {
   createThread: boolean | 'temporary'
   /** Of the thread; one that it is not allowed on does not exist. */
   allowed: Allowed
-  /** Whose word the answers to holds are. */
-  by: string
+  /** Whose wish it is, whose word the answers to holds are, and of whose tenant a thread is that comes into being with it. */
+  by: Person
 }
 
 /** Checks what a client asks for against what is there, and queues the run. */
@@ -61,7 +62,7 @@ export function newRun(
   start: StartRequest,
   assistant: Pick<Assistant, 'assistant_id' | 'graph_id'>,
   command: RunRequest['command'],
-  requester = start.by,
+  requester = start.by.identity,
 ): NewRun {
   return {
     run_id: newId(),
@@ -85,7 +86,7 @@ async function readCommand(
 }> {
   const thread = await threads.get(threadId)
   // Before anything is said of the resume: what waits in somebody else's thread is nobody's business.
-  if (thread === undefined || !isAllowed(thread.metadata, allowed))
+  if (thread === undefined || (restricts(allowed) && !(await threads.allows(threadId, allowed))))
     throw new RuntimeError('thread_not_found', `Thread ${threadId} does not exist.`)
   const asked = await holds.ofInterrupts(threadId, waitingInterrupts(thread))
   const read = readResume(thread, asked, resume, { checkEdit, interop })
@@ -98,8 +99,8 @@ async function readCommand(
 }
 
 /** The assistant of that id, or the system assistant of the graph of that name. */
-export async function findAssistant(assistants: Assistants, id: string) {
-  const found = await assistants.get(isUuid(id) ? id : systemAssistantId(id))
+export async function findAssistant(assistants: Assistants, id: string, allowed?: Allowed) {
+  const found = await assistants.get(isUuid(id) ? id : systemAssistantId(id), allowed)
   if (found === undefined) throw new RuntimeError('assistant_not_found', 'Assistant not found')
   return found
 }

@@ -106,6 +106,7 @@ export function conditionsOf(filter: Record<string, Json>): Condition[] | string
 export function withTtl(items: StoreItems, ttl: StoreTtl): StoreItems {
   return {
     ...items,
+    of: (tenant) => withTtl(items.of(tenant), ttl),
     get: (keys, refresh = ttl.refreshOnRead) => items.get(keys, refresh),
     search: (search, refresh = ttl.refreshOnRead) => items.search(search, refresh),
     write: (writes, run) =>

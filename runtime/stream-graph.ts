@@ -64,7 +64,7 @@ async function stream(
       // The saver is given with the call, because every run of a graph shares the compiled one.
       configurable: { ...config.configurable, ...from, __pregel_checkpointer: fenced.saver },
       // It counts before one that the graph was compiled with, in its subgraphs too.
-      store: new GraphStore(ports.store, run, abort),
+      store: new GraphStore(ports.store.of(run.tenant_id), run, abort),
       durability,
       signal,
     }

@@ -62,7 +62,7 @@ export function createApp(ports: AppPorts): Hono {
   const app = new Hono()
   app.onError(failed)
   app.notFound(missing)
-  app.use(guardOrigins({ ...ports, isOurs, authenticates: authority.authenticates }))
+  app.use(guardOrigins({ ...ports, isOurs, authenticates: () => authority.authenticates }))
   app.use(async (c, next) => {
     if (!isOurs(c.req.method, c.req.path)) return await next()
     return await (isFile(c.req.path) ? FILE_LIMIT : JSON_LIMIT)(c, next)

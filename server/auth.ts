@@ -1,7 +1,9 @@
 import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { z } from 'zod'
-import type { Allowed } from '../runtime/allowed.ts'
+import { type Allowed, TENANT } from '../runtime/allowed.ts'
+import { DEFAULT_TENANT, LOCAL, type Person, type Role, ROLES, rolesOf } from '../runtime/people.ts'
+import { checkRole, needRole } from './roles.ts'
 
 /** Who asks, as the project's `authenticate` says it; what else it says comes along. */
 export interface User {
@@ -12,8 +14,9 @@ export interface User {
   [key: string]: unknown
 }
 
-/** The events of the SDK's `Auth.on`. */
+/** The events of the SDK's `Auth.on`, and ours: for a decision a project's handler of `threads:update` is asked. */
 export type AuthEvent =
+  | 'approvals:decide'
   | `threads:${'create' | 'read' | 'update' | 'delete' | 'search' | 'create_run'}`
   | `assistants:${'create' | 'read' | 'update' | 'delete' | 'search'}`
   | `crons:${'create' | 'read' | 'update' | 'delete' | 'search'}`
@@ -23,32 +26,48 @@ export type AuthEvent =
 export interface Caller {
   /** `undefined` where the project has no authentication. */
   user: User | undefined
+  readonly person: Person
   /** A visitor by way of LangGraph Studio, who decides nothing that is held. */
   studio: boolean
   /**
-   * Asks the project's handler, which may change `value`. Throws 403, or what the handler throws. Returns what the
-   * metadata of the thing must contain.
+   * Sees that the caller has the role for it, and asks the project's handler, which may change `value`. Throws 403, or
+   * what the handler throws. Returns what the thing must be for them to see it.
    */
   may(event: AuthEvent, value: Record<string, unknown>): Promise<Allowed>
+  /** Throws 403 for whoever has not that role: of what no handler is asked for. */
+  needs(role: Role): void
 }
 
 export interface Authority {
-  /** False where the project has none: then whoever reaches the port may do everything. */
-  authenticates: boolean
+  /** False where nobody is asked who they are: then whoever reaches the port may do everything. */
+  readonly authenticates: boolean
+  /** Of the project: what they say of whoever asks for what. */
+  readonly handlers: Handlers
   /** Throws 401, or what the project's `authenticate` throws. */
   caller(request: Request): Promise<Caller>
 }
 
-const ANYBODY: Caller = { user: undefined, studio: false, may: () => Promise.resolve({}) }
+const ANYBODY: Caller = {
+  user: undefined,
+  person: LOCAL,
+  studio: false,
+  may: () => Promise.resolve({}),
+  needs() {},
+}
 
-export const NO_AUTHORITY: Authority = { authenticates: false, caller: () => Promise.resolve(ANYBODY) }
+export const NO_AUTHORITY: Authority = {
+  authenticates: false,
+  handlers: {},
+  caller: () => Promise.resolve(ANYBODY),
+}
 
-/** Whose word a decision is. Without authentication there is one principal. */
-export function nameOf({ user }: Pick<Caller, 'user'>): string {
-  return user?.identity ?? 'local'
+/** Whose word it is. Without authentication there is one principal. */
+export function nameOf({ person }: Pick<Caller, 'person'>): string {
+  return person.identity
 }
 
 type Handler = (request: object) => unknown
+export type Handlers = Record<string, Handler>
 
 /** What the SDK's `Auth` keeps, recognised by shape: a project has its own copy of the SDK. */
 const AuthShape = z.object({
@@ -100,14 +119,16 @@ export function createAuthority(auth: unknown, { studio }: { studio: boolean }):
   if (authenticate === undefined) throw new Error('it has no authenticate handler, so nobody could call')
   return {
     authenticates: true,
+    handlers: callbacks,
     async caller(request) {
       if (studio && request.headers.get('x-auth-scheme') === 'langsmith')
-        return callerOf(STUDIO, callbacks, true)
+        return callerOf(STUDIO, callbacks, { first: personOf(STUDIO), studio: true })
       // Without the body, which is read once, and by us.
       const { url, method, headers } = request
       const said = Said.safeParse(await told(() => authenticate(new Request(url, { method, headers }))))
       if (!said.success) throw new HTTPException(401, { message: 'Unauthorized' })
-      return callerOf(toUser(said.data), callbacks, false)
+      const user = toUser(said.data)
+      return callerOf(user, callbacks, { first: personOf(user) })
     },
   }
 }
@@ -117,21 +138,77 @@ function toUser(said: z.output<typeof Said>): User {
   return { is_authenticated: true, display_name: identity, permissions: [], ...rest, identity }
 }
 
-function callerOf(user: User, handlers: Record<string, Handler>, studio: boolean): Caller {
+/** What `authenticate` may say beside what the SDK knows. */
+const Told = z.object({
+  tenant: z.string().min(1).max(200).catch(DEFAULT_TENANT),
+  roles: z.array(z.unknown()).catch([]),
+  kind: z.unknown().optional(),
+})
+
+const ROLE_PERMISSION = /^holdpoint:(\w+)$/
+/** Of whom a project says no role: its handlers alone say what they may. */
+const ALL_BUT_SENIOR = ROLES.filter((role) => role !== 'senior')
+
+/**
+ * As the project says it: the tenant in `tenant`, roles in `roles` or as permissions such as `holdpoint:approver`, and
+ * `kind: "agent"` for who is no person.
+ */
+export function personOf(user: User): Person {
+  const { tenant, roles, kind } = Told.parse(user)
+  const permitted = user.permissions.flatMap((name) => ROLE_PERMISSION.exec(name)?.[1] ?? [])
+  const said = rolesOf([...roles, ...permitted])
+  return {
+    identity: user.identity,
+    kind: kind === 'agent' ? 'agent' : 'person',
+    roles: said.length > 0 ? said : ALL_BUT_SENIOR,
+    tenant,
+    alone: false,
+  }
+}
+
+interface CallerOptions {
+  first: Person
+  /** Who they are when they ask again. Throws 401 where they are let in no longer, though a connection is still open. */
+  again?: () => Person | Promise<Person>
+  studio?: boolean
+}
+
+export function callerOf(
+  user: User,
+  handlers: Handlers,
+  { first, again = () => first, studio = false }: CallerOptions,
+): Caller {
+  let now = first
   return {
     user,
     studio,
+    get person() {
+      return now
+    },
+    needs: (role) => needRole(now, role),
     async may(event, value) {
-      const [resource = '', action = ''] = event.split(':')
-      const handler = handlers[event] ?? handlers[resource] ?? handlers[`*:${action}`] ?? handlers['*']
-      if (handler === undefined) return {}
-      const { permissions } = user
-      const answer = await told(() => handler({ event, resource, action, value, user, permissions }))
-      if (answer === undefined || answer === null || answer === true) return {}
-      if (answer === false) throw new HTTPException(403, { message: 'Not authorized' })
-      return allowedBy(event, resource, answer)
+      now = await again()
+      checkRole(now, event, value)
+      const asked = event === 'approvals:decide' ? 'threads:update' : event
+      return { ...(await askHandler(user, handlers, asked, value)), [TENANT]: now.tenant }
     },
   }
+}
+
+async function askHandler(
+  user: User,
+  handlers: Handlers,
+  event: AuthEvent,
+  value: Record<string, unknown>,
+): Promise<Allowed> {
+  const [resource = '', action = ''] = event.split(':')
+  const handler = handlers[event] ?? handlers[resource] ?? handlers[`*:${action}`] ?? handlers['*']
+  if (handler === undefined) return {}
+  const { permissions } = user
+  const answer = await told(() => handler({ event, resource, action, value, user, permissions }))
+  if (answer === undefined || answer === null || answer === true) return {}
+  if (answer === false) throw new HTTPException(403, { message: 'Not authorized' })
+  return allowedBy(event, resource, answer)
 }
 
 /** What cannot be carried out lets nobody through. */

@@ -169,7 +169,7 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
 export function checkReach({ host, insecureListen }: Config, authenticates: boolean): void {
   if (LOOPBACK.has(host) || insecureListen || authenticates) return
   throw new Error(
-    `HOST=${host} would let others reach this server, which has no authentication. Use 127.0.0.1, set "auth" in langgraph.json, or see HOLDPOINT_INSECURE_LISTEN in .env.example.`,
+    `HOST=${host} would let others reach this server, which asks nobody who they are. Make a key (holdpoint keys create --person NAME --role admin), set "auth" in langgraph.json, use 127.0.0.1, or see HOLDPOINT_INSECURE_LISTEN in .env.example.`,
   )
 }
 

@@ -32,7 +32,7 @@ export interface GuardOptions {
    * Whether callers prove who they are. Else a name that is bound to this address anew (DNS rebinding) would make a page
    * of anybody's one of ours, so only names of this machine are answered.
    */
-  authenticates: boolean
+  authenticates: () => boolean
   /** Else it is a route of the project's, which says itself what it makes of a link. */
   isOurs: Matches
 }
@@ -47,7 +47,7 @@ export function guardOrigins({ cors, host, authenticates, isOurs }: GuardOptions
   return async (c, next) => {
     const authority = c.req.header('host') ?? ''
     const name = authority.replace(/:\d+$/, '').toLowerCase()
-    if (!authenticates && !LOOPBACK.has(name) && name !== host.toLowerCase()) {
+    if (!authenticates() && !LOOPBACK.has(name) && name !== host.toLowerCase()) {
       throw refused(`This server does not answer for "${name}". Call it as localhost.`)
     }
     const origin = c.req.header('origin')

@@ -33,6 +33,7 @@ import { startOfCron } from './cron-request.ts'
 import { greeting } from './greeting.ts'
 import { startHeadExport } from './head-export.ts'
 import { listen } from './listen.ts'
+import { withKeys } from './keys.ts'
 import { createLog } from './log.ts'
 import { createAdmission } from './overload.ts'
 import { findPolicy } from './policy-file.ts'
@@ -74,9 +75,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
   try {
     // First, because it leaves nothing behind: a graph that does not load is told before a database is made.
     const project = await loadProject(config.configFile, config)
-    const { graphs, authority } = project
-    checkReach(config, authority.authenticates)
-    const cors = corsOf(config, project)
+    const { graphs } = project
 
     const policyFile = findPolicy(config.policyFile, projectFolder(config.configFile))
     const policy = await openPolicy(policyFile, {
@@ -97,6 +96,10 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       redis: config.redisUrl === undefined ? undefined : { url: config.redisUrl, log },
     })
     closers.push(opened.close)
+    const authority = await withKeys(project.authority, opened)
+    closers.push(() => authority.close())
+    checkReach(config, authority.authenticates)
+    const cors = corsOf(config, { ...project, authority })
     const storage = { ...opened, store: withTtl(opened.store, project.storeTtl) }
     await storage.assistants.ensureSystem(project.served)
     await policy.follow((version) => storage.policyVersions.note(version, NO_RULES.version))

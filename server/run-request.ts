@@ -3,7 +3,7 @@ import { type Json, toJson } from '../runtime/json.ts'
 import type { RunConfig, RunPlace } from '../runtime/run.ts'
 import { clean } from '../runtime/run-config.ts'
 import type { StartRequest } from '../runtime/start-run.ts'
-import { type Caller, nameOf } from './auth.ts'
+import type { Caller } from './auth.ts'
 import type { Ask } from './endpoint.ts'
 import { Text } from './schemas/fields.ts'
 import type { RunCreate } from './schemas/runs.ts'
@@ -12,7 +12,7 @@ import type { RunCreate } from './schemas/runs.ts'
 export function startOf(
   threadId: string,
   body: RunCreate,
-  ask: Pick<Ask, 'headers' | 'allowed'> & { caller: Pick<Caller, 'user'> },
+  ask: Pick<Ask, 'headers' | 'allowed'> & { caller: Pick<Caller, 'user' | 'person'> },
 ): StartRequest {
   const { configurable, tags, recursion_limit } = body.config ?? {}
   const modes = body.stream_mode ?? 'values'
@@ -49,7 +49,7 @@ export function startOf(
     afterSeconds: body.after_seconds ?? 0,
     createThread: body.if_not_exists === 'create',
     allowed: ask.allowed,
-    by: nameOf(ask.caller),
+    by: ask.caller.person,
   }
 }
 

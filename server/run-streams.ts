@@ -1,5 +1,5 @@
 import type { Hono } from 'hono'
-import { isAllowed } from '../runtime/allowed.ts'
+import { type Allowed, restricts } from '../runtime/allowed.ts'
 import { systemAssistantId } from '../runtime/assistant.ts'
 import { RuntimeError } from '../runtime/errors.ts'
 import type { RunEvent } from '../runtime/event.ts'
@@ -79,8 +79,7 @@ export async function checkAssistant(
   const assistant = await findAssistant(assistants, id)
   if (assistant.assistant_id === systemAssistantId(assistant.graph_id)) return
   const allowed = await caller.may('assistants:read', { assistant_id: assistant.assistant_id })
-  if (!isAllowed(assistant.metadata, allowed))
-    throw new RuntimeError('assistant_not_found', 'Assistant not found')
+  if (restricts(allowed)) await findAssistant(assistants, id, allowed)
 }
 
 /** Who answers holds in a run's command must be allowed what `/approvals` asks for. */
@@ -91,16 +90,20 @@ async function checkAnswer(
 ): Promise<void> {
   const thread = await threads.get(threadId)
   // Of somebody else's the start says what it says of none.
-  if (thread === undefined || !isAllowed(thread.metadata, allowed)) return
+  if (thread === undefined || !(await sees(threads, threadId, allowed))) return
   const held = await holds.ofInterrupts(threadId, waitingInterrupts(thread))
   if (held.length === 0) return
   for (const { approval_id } of held) {
-    const changes = await caller.may('threads:update', { thread_id: threadId, approval_id })
-    if (!isAllowed(thread.metadata, changes))
+    const changes = await caller.may('approvals:decide', { thread_id: threadId, approval_id })
+    if (!(await sees(threads, threadId, changes)))
       throw new RuntimeError('thread_not_found', `Thread ${threadId} does not exist.`)
   }
   if (caller.studio)
     throw new RuntimeError('hold_not_yours', 'A visitor by way of Studio decides no approvals.')
+}
+
+async function sees(threads: RunPorts['threads'], threadId: string, allowed: Allowed): Promise<boolean> {
+  return !restricts(allowed) || (await threads.allows(threadId, allowed))
 }
 
 export interface StreamOptions {

@@ -1,18 +1,25 @@
 import { type Assistant, type AssistantFilter, systemAssistantId } from '../runtime/assistant.ts'
+import { type Allowed, TENANT } from '../runtime/allowed.ts'
 import { RuntimeError } from '../runtime/errors.ts'
+import { EVERY_TENANT } from '../runtime/people.ts'
 import type { Assistants } from '../runtime/ports.ts'
+import { allowedSql } from './allowed.ts'
 import { type Database, jsonb, type Queryable, prepared } from './database.ts'
 
 const FIELDS = 'graph_id, name, description, config, context, metadata, version'
 const COLUMNS = `assistant_id, ${FIELDS}, created_at, updated_at`
 
-const GET = prepared(`select ${COLUMNS} from assistants where assistant_id = $1`)
+/** What every graph has, is everybody's to read. */
+const ALLOWED = (value: string) =>
+  `(${allowedSql(value, 'assistants')} or (tenant_id = '${EVERY_TENANT}' and metadata @> (${value}::jsonb - '${TENANT}')))`
+
+const GET = prepared(`select ${COLUMNS} from assistants where assistant_id = $1 and ${ALLOWED('$2')}`)
 
 // In one order, so that two servers that start together do not wait for each other.
 const ENSURE = `
   with added as (
-    insert into assistants (assistant_id, graph_id, name, description, metadata)
-    select id, graph_id, graph_id, description, '{"created_by": "system"}'
+    insert into assistants (assistant_id, tenant_id, graph_id, name, description, metadata)
+    select id, '${EVERY_TENANT}', graph_id, graph_id, description, '{"created_by": "system"}'
     from unnest($1::uuid[], $2::text[], $3::text[]) as a (id, graph_id, description)
     order by id
     on conflict (assistant_id) do update set description = excluded.description
@@ -23,9 +30,12 @@ const ENSURE = `
   select assistant_id, ${FIELDS} from added
   on conflict (assistant_id, version) do update set description = excluded.description`
 
+const SHARE = `
+  update assistants set tenant_id = '${EVERY_TENANT}' where assistant_id = any($1) and tenant_id <> '${EVERY_TENANT}'`
+
 const CREATE = `
-  insert into assistants (assistant_id, graph_id, name, description, config, context, metadata)
-  values ($1, $2, $3, $4, $5::jsonb, $6::jsonb, $7::jsonb)
+  insert into assistants (assistant_id, tenant_id, graph_id, name, description, config, context, metadata)
+  values ($1, $8, $2, $3, $4, $5::jsonb, $6::jsonb, $7::jsonb)
   on conflict (assistant_id) do nothing
   returning ${COLUMNS}`
 
@@ -63,7 +73,7 @@ const MATCHES = `
   ($1::text is null or graph_id = $1)
   and ($2::text is null or position(lower($2) in lower(name)) > 0)
   and metadata @> $3::jsonb
-  and metadata @> $4::jsonb`
+  and ${ALLOWED('$4')}`
 
 const COUNT = `select count(*)::integer as n from assistants where ${MATCHES}`
 
@@ -74,13 +84,13 @@ type Row = Omit<Assistant, 'created_at' | 'updated_at'> & {
 }
 
 export function createAssistants(db: Database): Assistants {
-  const get = async (assistantId: string) => {
-    const { rows } = await db.query<Row>(GET, [assistantId])
+  const get = async (assistantId: string, allowed: Allowed = {}) => {
+    const { rows } = await db.query<Row>(GET, [assistantId, jsonb(allowed)])
     return rows[0] && toAssistant(rows[0])
   }
   return {
     get,
-    create: (assistant, ifExists) =>
+    create: (assistant, ifExists, tenant) =>
       db.transaction(async (client) => {
         const { rows } = await client.query<Row>(CREATE, [
           assistant.assistant_id,
@@ -90,12 +100,13 @@ export function createAssistants(db: Database): Assistants {
           jsonb(assistant.config),
           jsonb(assistant.context),
           jsonb(assistant.metadata),
+          tenant,
         ])
         if (rows[0]) {
           await client.query(ADD_VERSION, [assistant.assistant_id])
           return toAssistant(rows[0])
         }
-        const { rows: existing } = await client.query<Row>(GET, [assistant.assistant_id])
+        const { rows: existing } = await client.query<Row>(GET, [assistant.assistant_id, '{}'])
         if (existing[0] && ifExists === 'do_nothing') return toAssistant(existing[0])
         throw new RuntimeError(
           'assistant_exists',
@@ -130,7 +141,7 @@ export function createAssistants(db: Database): Assistants {
         await client.query(LOCK, [assistantId])
         const { rows } = await client.query(SET_LATEST, [assistantId, version])
         if (rows.length === 0) return undefined
-        const { rows: now } = await client.query<Row>(GET, [assistantId])
+        const { rows: now } = await client.query<Row>(GET, [assistantId, '{}'])
         return now[0] && toAssistant(now[0])
       }),
     async versions(assistantId, { metadata, limit, offset }) {
@@ -151,7 +162,10 @@ export function createAssistants(db: Database): Assistants {
     },
     async ensureSystem(graphs) {
       const ids = graphs.map(({ graph_id }) => graph_id)
-      await db.query(ENSURE, [ids.map(systemAssistantId), ids, graphs.map(({ description }) => description)])
+      const own = ids.map(systemAssistantId)
+      await db.query(ENSURE, [own, ids, graphs.map(({ description }) => description)])
+      // Of a database that was begun before there were tenants.
+      await db.query(SHARE, [own])
     },
   }
 }

@@ -1,4 +1,5 @@
 import type { Audit, AuditEntry, AuditFilter, AuditHead, SealedEntry } from '../runtime/audit.ts'
+import { allowedSql } from './allowed.ts'
 import { type Database, jsonb } from './database.ts'
 
 const searchSql = (order: 'asc' | 'desc') => `
@@ -11,7 +12,7 @@ const searchSql = (order: 'asc' | 'desc') => `
     and ($6::text is null or (entry ->> 'at') collate "C" < $6)
     and ($7::text is null or ((entry ->> 'at') collate "C", chain, seq) ${order === 'asc' ? '>' : '<'} ($7, $8, $9))
     and ($10::jsonb is null or exists (
-      select 1 from threads where threads.thread_id = (entry ->> 'thread_id')::uuid and metadata @> $10::jsonb
+      select 1 from threads where threads.thread_id = (entry ->> 'thread_id')::uuid and ${allowedSql('$10', 'threads')}
     ))
   order by (entry ->> 'at') collate "C" ${order}, chain ${order}, seq ${order}
   limit $11`

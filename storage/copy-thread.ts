@@ -9,8 +9,8 @@ const LOCK = `
 
 // What waited for a person in the original waits there: a hold is bound to its thread. The copy asks for its own.
 const THREAD = `
-  insert into threads (thread_id, metadata, config, "values", interrupts, paused, error, status, ttl_minutes, ttl_strategy)
-  select $2, coalesce($4::jsonb, metadata), config, "values",
+  insert into threads (thread_id, tenant_id, metadata, config, "values", interrupts, paused, error, status, ttl_minutes, ttl_strategy)
+  select $2, tenant_id, coalesce($4::jsonb, metadata), config, "values",
     case when $3 then '{}'::jsonb else interrupts end, paused, error,
     case when error is not null then 'error' when paused then 'interrupted' else 'idle' end,
     ttl_minutes, ttl_strategy

@@ -6,18 +6,19 @@ import type { Clock, Crons } from '../runtime/ports.ts'
 import { topics } from '../runtime/topics.ts'
 import { firstTime, type Schedule } from '../runtime/schedule.ts'
 import type { ThreadTtl } from '../runtime/thread.ts'
+import { allowedSql } from './allowed.ts'
 import { CRON_COLUMNS, type CronRow, NOW, toCron, whenOf } from './cron-row.ts'
 import { type Database, hasSqlState, jsonb } from './database.ts'
 import { fireDue, takeDue } from './fire-cron.ts'
 import { notify } from './signals.ts'
 
 const CREATE = `
-  insert into crons as c (cron_id, assistant_id, thread_id, on_run_completed, user_id, schedule, timezone, end_time,
+  insert into crons as c (cron_id, tenant_id, assistant_id, thread_id, on_run_completed, user_id, schedule, timezone, end_time,
     enabled, payload, caller, allowed, metadata, next_run_date)
-  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::json, $11::json, $12::jsonb, $13::jsonb, $14)
+  values ($1, $15, $2, $3, $4, $5, $6, $7, $8, $9, $10::json, $11::json, $12::jsonb, $13::jsonb, $14)
   returning ${CRON_COLUMNS}`
 
-const GET = `select ${CRON_COLUMNS} from crons c where cron_id = $1`
+const GET = `select ${CRON_COLUMNS} from crons c where cron_id = $1 and ${allowedSql('$2', 'c')}`
 
 const LOCK = `select ${CRON_COLUMNS}, ${NOW} as now from crons c where cron_id = $2 for update`
 
@@ -37,9 +38,9 @@ const MATCHES = `
   and ($2::uuid is null or thread_id = $2)
   and ($3::boolean is null or enabled = $3)
   and metadata @> $4::jsonb
-  and metadata @> $5::jsonb`
+  and ${allowedSql('$5', 'c')}`
 
-const COUNT = `select count(*)::integer as n from crons where ${MATCHES}`
+const COUNT = `select count(*)::integer as n from crons c where ${MATCHES}`
 
 /** `clock` says when a cron is due; unset, the database does. `threadTtl`: of the threads that its runs make. */
 export function createCrons(
@@ -73,6 +74,7 @@ export function createCrons(
             jsonb(cron.allowed),
             jsonb(cron.metadata),
             next,
+            cron.tenant,
           ])
           .catch((error: unknown) => {
             throw missing(error, cron)
@@ -81,8 +83,8 @@ export function createCrons(
         return toCron(only(rows))
       })
     },
-    async get(cronId) {
-      const { rows } = await db.query<CronRow>(GET, [cronId])
+    async get(cronId, allowed = {}) {
+      const { rows } = await db.query<CronRow>(GET, [cronId, jsonb(allowed)])
       return rows[0] && toCron(rows[0])
     },
     async search(filter) {

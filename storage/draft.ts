@@ -7,7 +7,7 @@ import type {
   PendingWrite,
 } from '@langchain/langgraph-checkpoint'
 import { RuntimeError } from '../runtime/errors.ts'
-import type { DraftedState, StateDraft } from '../runtime/checkpoints.ts'
+import type { CreatedThread, DraftedState, StateDraft } from '../runtime/checkpoints.ts'
 import { topics } from '../runtime/topics.ts'
 import type { ThreadTtl } from '../runtime/thread.ts'
 import { cancelHolds } from './cancel-holds.ts'
@@ -36,8 +36,8 @@ const PUT_WRITES = `
 const LAST_POSITION = 'select max(position)::text as last from checkpoints where thread_id = $1'
 
 const CREATE = `
-  insert into threads (thread_id, metadata, ttl_minutes, ttl_strategy)
-  select $1::uuid, $2::jsonb, $3::double precision, $4 where ${UNUSED}
+  insert into threads (thread_id, metadata, ttl_minutes, ttl_strategy, tenant_id)
+  select $1::uuid, $2::jsonb, $3::double precision, $4, $5 where ${UNUSED}
   on conflict (thread_id) do nothing
   returning thread_id`
 
@@ -62,8 +62,7 @@ export async function createDraft(db: Database, threadId: string, usual?: Thread
     saver,
     commit: (state, by, created) =>
       db.transaction(async (client) => {
-        if (created !== undefined)
-          await createThread(client, threadId, created.metadata, created.ttl ?? usual)
+        if (created !== undefined) await createThread(client, threadId, created, created.ttl ?? usual)
         await lockIdle(client, threadId)
         // Somebody else has changed the thread since: what was computed here is of a state that is no more.
         if ((await lastPosition(client, threadId)) !== before) return false
@@ -77,7 +76,7 @@ export async function createDraft(db: Database, threadId: string, usual?: Thread
 async function createThread(
   client: Queryable,
   threadId: string,
-  metadata: unknown,
+  { metadata, tenant }: CreatedThread,
   ttl: ThreadTtl | undefined,
 ): Promise<void> {
   const { rows } = await client.query(CREATE, [
@@ -85,6 +84,7 @@ async function createThread(
     jsonb(metadata),
     ttl?.ttl_minutes ?? null,
     ttl?.strategy ?? null,
+    tenant,
   ])
   if (rows.length > 0) return
   throw new RuntimeError(

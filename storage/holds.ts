@@ -1,5 +1,6 @@
 import type { HoldFilter } from '../runtime/hold.ts'
 import type { Holds } from '../runtime/ports.ts'
+import { allowedSql } from './allowed.ts'
 import { type Database, jsonb } from './database.ts'
 import { decideHold, expireHold } from './decide-hold.ts'
 import { HOLD_COLUMNS, type HoldRow, holdsOfInterrupts, toHold } from './hold-row.ts'
@@ -12,7 +13,7 @@ const SEARCH = `
     and ($2::uuid is null or thread_id = $2)
     and ($3::text is null or tool = $3)
     and ($4::jsonb = '{}' or exists (
-      select 1 from threads where threads.thread_id = holds.thread_id and metadata @> $4::jsonb
+      select 1 from threads where threads.thread_id = holds.thread_id and ${allowedSql('$4', 'threads')}
     ))
   order by created_at desc, approval_id
   limit $5 offset $6`

@@ -1,10 +1,12 @@
 import { RuntimeError } from '../runtime/errors.ts'
 import { answerOf, type Hold, type InterruptAnswer } from '../runtime/hold.ts'
 import { toJson } from '../runtime/json.ts'
+import type { Person } from '../runtime/people.ts'
 import type { Runs } from '../runtime/ports.ts'
 import { topics } from '../runtime/topics.ts'
 import type { NewRun, Run, RunRequest } from '../runtime/run.ts'
 import { isThreadConfig, type Thread, type ThreadTtl } from '../runtime/thread.ts'
+import { allowedSql } from './allowed.ts'
 import { cancelHolds } from './cancel-holds.ts'
 import { hasSqlState, jsonb, prepared, type Queryable, type Transaction } from './database.ts'
 import { recordDecision, reopenHolds } from './decide-hold.ts'
@@ -16,13 +18,13 @@ import { notify } from './signals.ts'
 import { queuedSql } from './thread-status.ts'
 
 const CREATE_THREAD =
-  prepared(`insert into threads (thread_id, metadata, temporary, ttl_minutes, ttl_strategy)
-  select $1::uuid, $2::jsonb, $3, $4, $5 where ${UNUSED}
+  prepared(`insert into threads (thread_id, metadata, temporary, ttl_minutes, ttl_strategy, tenant_id)
+  select $1::uuid, $2::jsonb, $3, $4, $5, $6 where ${UNUSED}
   on conflict (thread_id) do nothing`)
 
-/** `$2`: what the metadata must contain of a thread that the caller may use. */
+/** `$2`: what a thread must be for the caller to use it. */
 const LOCK_THREAD = prepared(
-  'select status, interrupts, config, metadata @> $2::jsonb as allowed from threads where thread_id = $1 for update',
+  `select status, interrupts, config, tenant_id, ${allowedSql('$2', 'threads')} as allowed from threads where thread_id = $1 for update`,
 )
 
 const ACTIVE = `
@@ -50,8 +52,9 @@ const DELETE_PENDING = `delete from runs where thread_id = $1 and status = 'pend
 
 const INSERT = prepared(`
   with busy as (${queuedSql('$9', '$10')}), inserted as (
-    insert into runs (thread_id, run_id, assistant_id, ahead, available_at, request, metadata, multitask_strategy)
-    values ($1, $2, $3, $4, now() + make_interval(secs => $5), $6::json, $7::jsonb, $8)
+    insert into runs (thread_id, run_id, assistant_id, ahead, available_at, request, metadata, multitask_strategy,
+      tenant_id)
+    values ($1, $2, $3, $4, now() + make_interval(secs => $5), $6::json, $7::jsonb, $8, $11)
     returning ${RUN_COLUMNS}
   )
   select * from inserted`)
@@ -70,6 +73,7 @@ async function createFor(
   run: NewRun,
   temporary: boolean,
   ttl: ThreadTtl | undefined,
+  tenant: string,
 ): Promise<void> {
   const kept = temporary ? undefined : ttl
   await client.query(CREATE_THREAD, [
@@ -78,10 +82,14 @@ async function createFor(
     temporary,
     kept?.ttl_minutes ?? null,
     kept?.strategy ?? null,
+    tenant,
   ])
 }
 
-type LockedThread = Pick<Thread, 'status' | 'interrupts' | 'config'> & { allowed: boolean }
+type LockedThread = Pick<Thread, 'status' | 'interrupts' | 'config'> & {
+  allowed: boolean
+  tenant_id: string
+}
 
 type InsertOptions = Parameters<Runs['create']>[1] & {
   ttl: ThreadTtl | undefined
@@ -96,7 +104,7 @@ export async function insertRun(
   { createThread, allowed, by, answers, ttl, write }: InsertOptions,
 ): Promise<Run> {
   const { thread_id: threadId } = run
-  if (createThread !== false) await createFor(client, run, createThread === 'temporary', ttl)
+  if (createThread !== false) await createFor(client, run, createThread === 'temporary', ttl, by.tenant)
   const { rows: threads } = await client.query<LockedThread>(LOCK_THREAD, [threadId, jsonb(allowed)])
   const [thread] = threads
   if (thread?.allowed !== true)
@@ -109,8 +117,8 @@ export async function insertRun(
   const paused = Object.keys(thread.interrupts).length > 0
   const ahead = resumed !== undefined || (run.request.command !== null && paused)
   if (resumed === undefined && ahead)
-    await cancelHolds(client, threadId, { who: person(by), cause: 'command' })
-  if (!ahead) await makeRoom(client, run, by)
+    await cancelHolds(client, threadId, { who: person(by.identity), cause: 'command' })
+  if (!ahead) await makeRoom(client, run, by.identity)
 
   const configurable = { ...thread.config.configurable, ...run.request.config.configurable }
   const request: RunRequest = {
@@ -119,7 +127,12 @@ export async function insertRun(
     ...(resumed === undefined ? {} : { command: { ...run.request.command, resume: resumed } }),
   }
   if (resumed) await client.query(RESUMED, [threadId, run.run_id, Object.keys(resumed)])
-  const { rows } = await insertRow(write ?? client.query, run, request, ahead)
+  const { rows } = await insertRow(
+    write ?? client.query,
+    { ...run, tenant: thread.tenant_id },
+    request,
+    ahead,
+  )
   const [row] = rows
   if (row === undefined) throw new Error('The inserted run did not come back.')
   return toRun(row)
@@ -146,7 +159,12 @@ async function checkPlace(client: Queryable, { thread_id: threadId, request }: N
   }
 }
 
-async function insertRow(write: Queryable['query'], run: NewRun, request: RunRequest, ahead: boolean) {
+async function insertRow(
+  write: Queryable['query'],
+  run: NewRun & { tenant: string },
+  request: RunRequest,
+  ahead: boolean,
+) {
   try {
     return await write<RunRow & Record<string, unknown>>(INSERT, [
       run.thread_id,
@@ -167,6 +185,7 @@ async function insertRow(write: Queryable['query'], run: NewRun, request: RunReq
           Object.entries(request.config.configurable ?? {}).filter(([key]) => isThreadConfig(key)),
         ),
       }),
+      run.tenant,
     ])
   } catch (error) {
     if (!hasSqlState(error, '23505')) throw error
@@ -225,7 +244,7 @@ async function resumeMap(
   run: NewRun,
   thread: LockedThread,
   answers: InterruptAnswer[],
-  by: string,
+  by: Person,
 ): Promise<NonNullable<RunRequest['command']>['resume']> {
   const given = run.request.command?.resume
   if (given === undefined) return undefined
@@ -242,7 +261,7 @@ async function resumeMap(
   }
   for (const { decisions } of answers) {
     for (const { approvalId, decision, edited } of decisions) {
-      await recordDecision(client, approvalId, decision, by, edited)
+      await recordDecision(client, approvalId, decision, by.identity, edited)
     }
   }
   const holds = Map.groupBy(

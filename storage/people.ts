@@ -47,7 +47,8 @@ const KEYS = `
   select key_id, identity, created_at, expires_at, revoked_at, last_used::text from api_keys
   order by created_at, key_id`
 
-const REVOKE = 'update api_keys set revoked_at = now() where key_id = $1 and revoked_at is null returning identity'
+const REVOKE =
+  'update api_keys set revoked_at = now() where key_id = $1 and revoked_at is null returning identity'
 const IS_KEY = 'select 1 from api_keys where key_id = $1'
 
 const LIST = `select ${COLUMNS} from principals order by tenant_id, identity`
@@ -94,7 +95,14 @@ export function createPeople(db: Database): People {
         ])
         const expires = rows[0]?.expires_at?.toISOString() ?? null
         const { tenant, roles, kind } = principal
-        record(client, 'key.created', by, { key_id: key.key_id, person: key.identity, kind, tenant, roles, expires })
+        record(client, 'key.created', by, {
+          key_id: key.key_id,
+          person: key.identity,
+          kind,
+          tenant,
+          roles,
+          expires,
+        })
         await notify(client, topics.keys)
         return principal
       }),
@@ -143,7 +151,13 @@ export function createPeople(db: Database): People {
   }
 }
 
-type Dated<T> = { [Key in keyof T]: Key extends 'created_at' ? Date : Key extends 'expires_at' | 'revoked_at' ? Date | null : T[Key] }
+type Dated<T> = {
+  [Key in keyof T]: Key extends 'created_at'
+    ? Date
+    : Key extends 'expires_at' | 'revoked_at'
+      ? Date | null
+      : T[Key]
+}
 
 /** Whoever the key is for: new with the given roles, or as they are. A key changes nobody. */
 async function principalOf(client: Transaction, key: NewKey): Promise<Principal> {

@@ -5,6 +5,7 @@ import type { Runs } from '../runtime/ports.ts'
 import { topics } from '../runtime/topics.ts'
 import type { RunStatus } from '../runtime/run.ts'
 import type { ThreadTtl } from '../runtime/thread.ts'
+import { allowedSql } from './allowed.ts'
 import { type Database, jsonb, prepared } from './database.ts'
 import { reopenHolds } from './decide-hold.ts'
 import { insertRun } from './insert-run.ts'
@@ -27,7 +28,7 @@ const ACTIVE_RUNS = `
     and ($1::uuid is null or thread_id = $1)
     and ($2::uuid[] is null or run_id = any($2))
     and ($3::text is null or status = $3)
-    and exists (select 1 from threads t where t.thread_id = runs.thread_id and t.metadata @> $4::jsonb)
+    and exists (select 1 from threads t where t.thread_id = runs.thread_id and ${allowedSql('$4', 't')})
   order by position limit 10000`
 
 const ENDING = prepared(`

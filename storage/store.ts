@@ -1,4 +1,5 @@
 import type { Json } from '../runtime/json.ts'
+import { DEFAULT_TENANT } from '../runtime/people.ts'
 import type { Clock, StoreItems } from '../runtime/ports.ts'
 import type { Condition, ItemKey, ItemSearch, NamespaceSearch, StoreItem } from '../runtime/store.ts'
 import { wordsOf } from '../runtime/store-words.ts'
@@ -9,11 +10,11 @@ const NOW = 'coalesce($1::timestamptz, now())'
 const ALIVE = `(s.expires_at is null or s.expires_at > ${NOW})`
 
 // Rows that somebody else is writing are left to them: a reader neither waits nor deadlocks over an expiry.
-const REFRESHED = `
+const refreshedSql = (tenant: string) => `
   update store_items set expires_at = ${NOW} + ttl_minutes * interval '1 minute'
-  where (namespace, key) in (
+  where tenant_id = ${tenant} and (namespace, key) in (
     select namespace, key from store_items
-    where (namespace, key) in (select namespace, key from found) and ttl_minutes is not null
+    where tenant_id = ${tenant} and (namespace, key) in (select namespace, key from found) and ttl_minutes is not null
     for no key update skip locked
   )`
 
@@ -21,8 +22,8 @@ const getSql = (refresh: boolean) => `
   with found as (
     select s.namespace, s.key, s.value, s.created_at, s.updated_at
     from store_items s join unnest($2::text[], $3::text[]) as w (namespace, key) using (namespace, key)
-    where ${ALIVE}
-  ) ${refresh ? `, refreshed as (${REFRESHED})` : ''}
+    where s.tenant_id = $4 and ${ALIVE}
+  ) ${refresh ? `, refreshed as (${refreshedSql('$4')})` : ''}
   select * from found`
 
 /** Sets the advisory locks of this table apart from others. Any number will do. */
@@ -45,20 +46,20 @@ const WRITE = `
     order by namespace, key
   ), locked as (
     select count(pg_advisory_xact_lock(${LOCKS}, place)) as n from (
-      select distinct abs(hashtext(namespace || '.' || key) % 64) as place from given
+      select distinct abs(hashtext($6::text || '.' || namespace || '.' || key) % 64) as place from given
       where (select count(*) from given) > 1
       order by place
     ) p
   ), deleted as (
     delete from store_items using given g
-    where store_items.namespace = g.namespace and store_items.key = g.key and g.value is null
+    where store_items.tenant_id = $6 and store_items.namespace = g.namespace and store_items.key = g.key and g.value is null
       and (select n from locked) >= 0
   ), written as (
-    insert into store_items as s (namespace, key, value, words, ttl_minutes, expires_at)
-    select namespace, key, value, to_tsvector('simple', words), ttl, ${NOW} + ttl * interval '1 minute'
+    insert into store_items as s (tenant_id, namespace, key, value, words, ttl_minutes, expires_at)
+    select $6, namespace, key, value, to_tsvector('simple', words), ttl, ${NOW} + ttl * interval '1 minute'
     from given where value is not null and (select n from locked) >= 0
     order by namespace, key
-    on conflict (namespace, key) do update set
+    on conflict (tenant_id, namespace, key) do update set
       value = excluded.value, words = excluded.words, updated_at = now(),
       ttl_minutes = excluded.ttl_minutes, expires_at = excluded.expires_at,
       created_at = case when ${ALIVE} then s.created_at else now() end
@@ -67,8 +68,8 @@ const WRITE = `
 
 // In small batches, so that no long lock is held; the next sweep takes the next ones.
 const DELETE_EXPIRED = `
-  delete from store_items where (namespace, key) in (
-    select namespace, key from store_items where expires_at <= $1 limit 1000 for update skip locked
+  delete from store_items where (tenant_id, namespace, key) in (
+    select tenant_id, namespace, key from store_items where expires_at <= $1 limit 1000 for update skip locked
   )`
 
 // As JavaScript's Number() reads a value, which LangGraph's own store compares by; texts that are no number match nothing.
@@ -114,20 +115,20 @@ const searchSql = ({ prefix, query, conditions }: ItemSearch, refresh: boolean) 
     select s.namespace, s.key, s.value, s.created_at, s.updated_at,
       ${query === '' ? 'null::real' : `ts_rank(s.words, ${ASKED}, 32)`} as score
     from store_items s
-    where ${ALIVE} and $2::text is not null and $3::text is not null and $4::jsonb is not null
+    where s.tenant_id = $7 and ${ALIVE} and $2::text is not null and $3::text is not null and $4::jsonb is not null
       ${prefix.length === 0 ? '' : `and ${belowSql('$2')}`}
       ${query === '' ? '' : `and s.words @@ ${ASKED}`}
       ${conditions.length === 0 ? '' : `and ${meetsSql('$4')}`}
     order by score desc nulls last, s.updated_at desc, s.namespace, s.key
     limit $5 offset $6
-  ) ${refresh ? `, refreshed as (${REFRESHED})` : ''}
+  ) ${refresh ? `, refreshed as (${refreshedSql('$7')})` : ''}
   select * from found order by score desc nulls last, updated_at desc, namespace, key`
 
 const NAMESPACES = `
   select distinct labels[1:coalesce($3::integer, cardinality(labels))] as labels
   from (
     select distinct string_to_array(s.namespace, '.') as labels from store_items s
-    where ${ALIVE} and ($6::text = '' or ${belowSql('$6')})
+    where s.tenant_id = $7 and ${ALIVE} and ($6::text = '' or ${belowSql('$6')})
   ) n
   where not exists (
     select from jsonb_to_recordset($2::jsonb) as c ("matchType" text, path text[])
@@ -149,12 +150,13 @@ interface Row {
   [column: string]: unknown
 }
 
-/** The store's table. `clock` says when an item's time is over; unset, the database does. */
-export function createStoreItems(db: Database, clock?: Clock): StoreItems {
+/** A tenant's part of the store's table. `clock` says when an item's time is over; unset, the database does. */
+export function createStoreItems(db: Database, clock?: Clock, tenant = DEFAULT_TENANT): StoreItems {
   const now = async () => (clock === undefined ? null : await clock())
   return {
+    of: (other) => createStoreItems(db, clock, other),
     async get(keys, refresh = false) {
-      const values = [await now(), keys.map(pathOf), keys.map(({ key }) => key)]
+      const values = [await now(), keys.map(pathOf), keys.map(({ key }) => key), tenant]
       const { rows } = await db.query<Row>(getSql(refresh), values)
       const found = new Map(rows.map((row) => [`${row.namespace}\0${row.key}`, toItem(row)]))
       return keys.map((one) => found.get(`${pathOf(one)}\0${one.key}`) ?? null)
@@ -167,6 +169,7 @@ export function createStoreItems(db: Database, clock?: Clock): StoreItems {
         jsonb(search.conditions.map(compared)),
         search.limit,
         search.offset,
+        tenant,
       ])
       return rows.map(toItem)
     },
@@ -178,6 +181,7 @@ export function createStoreItems(db: Database, clock?: Clock): StoreItems {
         limit,
         offset,
         fixedPrefix(conditions),
+        tenant,
       ])
       return rows.map(({ labels }) => labels)
     },
@@ -197,6 +201,7 @@ export function createStoreItems(db: Database, clock?: Clock): StoreItems {
         run?.thread_id ?? null,
         run?.run_id ?? null,
         run?.lease_token ?? null,
+        tenant,
       ])
       return rows.length > 0
     },

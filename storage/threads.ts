@@ -1,6 +1,7 @@
 import { RuntimeError } from '../runtime/errors.ts'
 import type { Threads } from '../runtime/ports.ts'
 import type { Thread, ThreadFilter, ThreadTtl } from '../runtime/thread.ts'
+import { allowedSql } from './allowed.ts'
 import { copyThread } from './copy-thread.ts'
 import { type Database, jsonb, prepared } from './database.ts'
 import { expiredThreads, pruneThread } from './prune-threads.ts'
@@ -11,8 +12,8 @@ const COLUMNS =
   'thread_id, status, metadata, config, "values", interrupts, error, created_at, updated_at, state_updated_at'
 
 const CREATE = prepared(`
-  insert into threads (thread_id, metadata, ttl_minutes, ttl_strategy)
-  select $1::uuid, $2::jsonb, $3::double precision, $4 where ${UNUSED}
+  insert into threads (thread_id, metadata, ttl_minutes, ttl_strategy, tenant_id)
+  select $1::uuid, $2::jsonb, $3::double precision, $4, $5 where ${UNUSED}
   on conflict (thread_id) do nothing
   returning ${COLUMNS}`)
 
@@ -28,7 +29,7 @@ const IDLE_TEMPORARY = `
   and not exists (select 1 from holds h where h.thread_id = threads.thread_id and h.status = 'pending')
   and not exists (select 1 from runs r where r.thread_id = threads.thread_id and r.status in ('pending', 'running'))`
 
-const ALLOWS = 'select 1 from threads where thread_id = $1 and metadata @> $2::jsonb'
+const ALLOWS = `select 1 from threads where thread_id = $1 and ${allowedSql('$2', 'threads')}`
 
 const SET_TTL =
   'update threads set ttl_minutes = $2, ttl_strategy = $3, updated_at = now() where thread_id = $1'
@@ -43,7 +44,7 @@ const MATCHES = `
   and metadata @> $2::jsonb
   and ($3::jsonb is null or "values" @> $3::jsonb)
   and ($4::text is null or status = $4)
-  and metadata @> $5::jsonb`
+  and ${allowedSql('$5', 'threads')}`
 
 const COUNT = `select count(*)::integer as n from threads where ${MATCHES}`
 
@@ -72,12 +73,13 @@ export function createThreads(db: Database, usual?: ThreadTtl): Threads {
   }
   return {
     get,
-    async create({ thread_id, metadata, ttl = usual, ifExists }) {
+    async create({ thread_id, tenant, metadata, ttl = usual, ifExists }) {
       const { rows } = await db.query<Row>(CREATE, [
         thread_id,
         jsonb(metadata),
         ttl?.ttl_minutes ?? null,
         ttl?.strategy ?? null,
+        tenant,
       ])
       if (rows[0]) return toThread(rows[0])
       const existing = ifExists === 'do_nothing' ? await get(thread_id) : undefined

@@ -73,7 +73,7 @@ export function approvalRoutes(ports: ApprovalPorts): Endpoint[] {
           throw new HTTPException(415, { message: 'Send the decision as application/json.' })
         }
         const hold = await ports.holds.get(params.approval_id)
-        if (hold) await checkHold(ports, hold, caller, 'threads:update')
+        if (hold) await checkHold(ports, hold, caller, 'approvals:decide')
         if (caller.studio)
           throw new RuntimeError('hold_not_yours', 'A visitor by way of Studio decides no approvals.')
         return json(c, await decideHold(ports, params.approval_id, given(body) as Decision, nameOf(caller)))

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type Allowed, isAllowed } from '../../runtime/allowed.ts'
+import { type Allowed, restricts } from '../../runtime/allowed.ts'
 import { RuntimeError } from '../../runtime/errors.ts'
 import type { Json } from '../../runtime/json.ts'
 import { type AssistantFilter, systemAssistantId } from '../../runtime/assistant.ts'
@@ -7,8 +7,9 @@ import type { Assistants, Graphs, Threads } from '../../runtime/ports.ts'
 import type { Workspaces } from '../../runtime/workspaces.ts'
 import { newId } from '../../runtime/ids.ts'
 import { findAssistant } from '../../runtime/start-run.ts'
+import { DEFAULT_TENANT } from '../../runtime/people.ts'
 import { nameOf } from '../auth.ts'
-import { type Endpoint, endpoint } from '../endpoint.ts'
+import { type Ask, type Endpoint, endpoint } from '../endpoint.ts'
 import { json, paged, selected } from '../reply.ts'
 import {
   Assistant,
@@ -57,8 +58,11 @@ export function assistantRoutes(ports: AssistantPorts): Endpoint[] {
       body: AssistantVersions,
       bodyOptional: true,
       answers: { 200: { description: 'Versions', schema: z.array(Assistant) }, ...NOT_FOUND },
-      async handle(c, { params, body }, { allowed }) {
-        const { assistant_id } = await allowedAssistant(assistants, params.assistant_id, allowed)
+      async handle(c, { params, body }, { allowed, caller }) {
+        const { assistant_id } = await changeableAssistant(assistants, params.assistant_id, {
+          allowed,
+          caller,
+        })
         const { metadata, ...page } = body
         return json(
           c,
@@ -119,7 +123,7 @@ function assistantChanges({ assistants, graphs, threads, workspaces }: Assistant
       summary: 'Create an assistant: a graph with settings',
       body: AssistantCreate,
       answers: { ...answers, 409: { description: 'It exists' } },
-      async handle(c, { body }, { allowed }) {
+      async handle(c, { body }, { allowed, caller }) {
         checkGraph(body.graph_id)
         const assistant = {
           assistant_id: body.assistant_id ?? newId(),
@@ -131,8 +135,12 @@ function assistantChanges({ assistants, graphs, threads, workspaces }: Assistant
           metadata: body.metadata ?? {},
         }
         const existing = await assistants.get(assistant.assistant_id)
-        const foreign = existing !== undefined && !isAllowed(existing.metadata, allowed)
-        return json(c, await assistants.create(assistant, foreign ? 'raise' : (body.if_exists ?? 'raise')))
+        const foreign =
+          existing !== undefined &&
+          restricts(allowed) &&
+          (await assistants.get(assistant.assistant_id, allowed)) === undefined
+        const ifExists = foreign ? 'raise' : (body.if_exists ?? 'raise')
+        return json(c, await assistants.create(assistant, ifExists, caller.person.tenant))
       },
     }),
     endpoint({
@@ -143,9 +151,12 @@ function assistantChanges({ assistants, graphs, threads, workspaces }: Assistant
       summary: 'Change an assistant, as a new version; metadata is merged',
       body: AssistantPatch,
       answers,
-      async handle(c, { params, body }, { allowed }) {
+      async handle(c, { params, body }, { allowed, caller }) {
         checkGraph(body.graph_id)
-        const { assistant_id } = await allowedAssistant(assistants, params.assistant_id, allowed)
+        const { assistant_id } = await changeableAssistant(assistants, params.assistant_id, {
+          allowed,
+          caller,
+        })
         const given = Object.entries(body).filter(([, value]) => value != null)
         return json(c, await assistants.update(assistant_id, Object.fromEntries(given)))
       },
@@ -158,8 +169,11 @@ function assistantChanges({ assistants, graphs, threads, workspaces }: Assistant
       summary: 'Make a version the one that counts',
       body: AssistantLatest,
       answers,
-      async handle(c, { params, body }, { allowed }) {
-        const { assistant_id } = await allowedAssistant(assistants, params.assistant_id, allowed)
+      async handle(c, { params, body }, { allowed, caller }) {
+        const { assistant_id } = await changeableAssistant(assistants, params.assistant_id, {
+          allowed,
+          caller,
+        })
         const assistant = await assistants.setLatest(assistant_id, body.version)
         if (assistant) return json(c, assistant)
         throw new RuntimeError('assistant_not_found', `The assistant has no version ${body.version}.`)
@@ -198,9 +212,22 @@ function assistantChanges({ assistants, graphs, threads, workspaces }: Assistant
 
 /** One that is somebody else's is not there. */
 export async function allowedAssistant(assistants: Assistants, id: string, allowed: Allowed) {
-  const found = await findAssistant(assistants, id)
-  if (isAllowed(found.metadata, allowed)) return found
-  throw new RuntimeError('assistant_not_found', 'Assistant not found')
+  return await findAssistant(assistants, id, allowed)
+}
+
+/** One that every tenant has is changed by the default one alone, which is that of whoever runs the server. */
+async function changeableAssistant(
+  assistants: Assistants,
+  id: string,
+  { allowed, caller }: Pick<Ask, 'allowed' | 'caller'>,
+) {
+  const found = await allowedAssistant(assistants, id, allowed)
+  const isShared = found.assistant_id === systemAssistantId(found.graph_id)
+  if (!isShared || caller.person.tenant === DEFAULT_TENANT) return found
+  throw new RuntimeError(
+    'assistant_is_system',
+    `The assistant of graph "${found.graph_id}" is for all tenants. Create one of your own.`,
+  )
 }
 
 function filterOf({

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type Allowed, isAllowed } from '../../runtime/allowed.ts'
+import type { Allowed } from '../../runtime/allowed.ts'
 import { systemAssistantId } from '../../runtime/assistant.ts'
 import type { Cron as RuntimeCron, CronChange, CronFilter } from '../../runtime/cron.ts'
 import { RuntimeError } from '../../runtime/errors.ts'
@@ -134,6 +134,7 @@ async function createCron(
     assistant_id: assistant.assistant_id,
     thread_id: threadId,
     on_run_completed: threadId === null ? (body.on_run_completed ?? 'delete') : null,
+    tenant: caller.person.tenant,
     user_id: caller.user?.identity ?? null,
     schedule: body.schedule,
     timezone: body.timezone ?? null,
@@ -191,8 +192,7 @@ function endOf(time: string | null | undefined): string | null {
 
 /** One that is somebody else's is not there. */
 async function allowedCron(crons: Crons, cronId: string, allowed: Allowed): Promise<RuntimeCron> {
-  const cron = await crons.get(cronId)
-  return found(cronId, cron && isAllowed(cron.metadata, allowed) ? cron : undefined)
+  return found(cronId, await crons.get(cronId, allowed))
 }
 
 function found(cronId: string, cron: RuntimeCron | undefined): RuntimeCron {

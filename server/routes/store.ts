@@ -29,7 +29,9 @@ export function storeRoutes({ store }: StorePorts): Endpoint[] {
         const asked = { ...body, ...checked(body) }
         await caller.may('store:put', asked)
         const { value, index, ttl } = asked
-        await store.write([{ ...checked(asked), value, index: index ?? undefined, ttl }])
+        await store
+          .of(caller.person.tenant)
+          .write([{ ...checked(asked), value, index: index ?? undefined, ttl }])
         return c.body(null, 204)
       },
     }),
@@ -47,7 +49,7 @@ export function storeRoutes({ store }: StorePorts): Endpoint[] {
       async handle(c, { query }, { caller }) {
         const asked = { ...checked(query) }
         await caller.may('store:get', asked)
-        const [item] = await store.get([checked(asked)], query.refresh_ttl)
+        const [item] = await store.of(caller.person.tenant).get([checked(asked)], query.refresh_ttl)
         return json(c, item)
       },
     }),
@@ -61,7 +63,7 @@ export function storeRoutes({ store }: StorePorts): Endpoint[] {
       async handle(c, { body }, { caller }) {
         const asked = { ...checked(body) }
         await caller.may('store:delete', asked)
-        await store.write([{ ...checked(asked), value: null }])
+        await store.of(caller.person.tenant).write([{ ...checked(asked), value: null }])
         return c.body(null, 204)
       },
     }),
@@ -79,7 +81,9 @@ export function storeRoutes({ store }: StorePorts): Endpoint[] {
         const { filter, query, limit, offset } = asked
         const prefix = checkedPrefix(asked.namespace)
         const search = { prefix, conditions: conditions(filter ?? {}), query: query ?? '', limit, offset }
-        return json(c, { items: await store.search(search, refresh_ttl ?? undefined) })
+        return json(c, {
+          items: await store.of(caller.person.tenant).search(search, refresh_ttl ?? undefined),
+        })
       },
     }),
     endpoint({
@@ -103,7 +107,7 @@ export function storeRoutes({ store }: StorePorts): Endpoint[] {
         const conditions: Search['conditions'] = [{ matchType: 'prefix', path: namespace }]
         if (suffix != null) conditions.push({ matchType: 'suffix', path: suffix })
         const search = { conditions, maxDepth: max_depth ?? undefined, limit, offset }
-        return json(c, { namespaces: await store.namespaces(search) })
+        return json(c, { namespaces: await store.of(caller.person.tenant).namespaces(search) })
       },
     }),
   ]

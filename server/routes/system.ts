@@ -80,7 +80,8 @@ function metricsRoute({ metrics, admission }: SystemPorts): Endpoint {
     summary: 'How busy the server is: for Prometheus, or with format=json',
     query: z.object({ format: MetricsFormat }),
     answers: { 200: { description: 'Gauges', type: 'text/plain' } },
-    async handle(c, { query }) {
+    async handle(c, { query }, { caller }) {
+      caller.needs('admin')
       const { queued, running, workers, approvals } = await metrics.read()
       const now: Record<keyof typeof GAUGES, number> = {
         queue_depth: queued,
@@ -112,7 +113,8 @@ function truncateRoute(empty: NonNullable<SystemPorts['empty']>): Endpoint {
     body: Truncate,
     bodyOptional: true,
     answers: { 200: { description: 'They are empty', schema: z.object({ ok: z.boolean() }) } },
-    async handle(c, { body }) {
+    async handle(c, { body }, { caller }) {
+      caller.needs('admin')
       const named = Object.keys(body).length > 0
       await empty(EMPTIED.filter((what) => !named || body[what] === true))
       return c.json({ ok: true })

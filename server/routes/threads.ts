@@ -1,7 +1,8 @@
 import { z } from 'zod'
-import { type Allowed, isAllowed } from '../../runtime/allowed.ts'
+import { type Allowed, restricts } from '../../runtime/allowed.ts'
 import { RuntimeError } from '../../runtime/errors.ts'
 import { newId } from '../../runtime/ids.ts'
+import type { Person } from '../../runtime/people.ts'
 import type { Threads } from '../../runtime/ports.ts'
 import type { StatePorts } from '../../runtime/state.ts'
 import type { Thread as RuntimeThread, ThreadTtl } from '../../runtime/thread.ts'
@@ -54,7 +55,7 @@ export function threadRoutes(ports: ThreadPorts): Endpoint[] {
       bodyOptional: true,
       answers: { 200: { description: 'The thread', schema: Thread }, 409: { description: 'It exists' } },
       handle: async (c, { body }, { allowed, caller }) =>
-        json(c, await createThread(ports, body, allowed, nameOf(caller))),
+        json(c, await createThread(ports, body, allowed, caller.person)),
     }),
     endpoint({
       method: 'post',
@@ -212,7 +213,7 @@ async function createThread(
   ports: ThreadPorts,
   body: z.output<typeof ThreadCreate>,
   allowed: Allowed,
-  by: string,
+  by: Person,
 ): Promise<RuntimeThread> {
   const { threads } = ports
   const threadId = body.thread_id ?? newId()
@@ -220,9 +221,10 @@ async function createThread(
   const ttl = body.ttl == null ? undefined : ttlOf(body.ttl)
   const supersteps = body.supersteps ?? []
   const existing = body.thread_id == null ? undefined : await threads.get(threadId)
-  const foreign = existing !== undefined && !isAllowed(existing.metadata, allowed)
+  const foreign = existing !== undefined && restricts(allowed) && !(await threads.allows(threadId, allowed))
   const ifExists = foreign ? 'raise' : (body.if_exists ?? 'raise')
-  if (supersteps.length === 0) return await threads.create({ thread_id: threadId, metadata, ttl, ifExists })
+  if (supersteps.length === 0)
+    return await threads.create({ thread_id: threadId, tenant: by.tenant, metadata, ttl, ifExists })
   if (existing !== undefined && ifExists === 'do_nothing') return existing
   const updates = supersteps.map(({ updates: list }): Superstep =>
     list.map(({ values, command, as_node }) => ({
@@ -231,10 +233,18 @@ async function createThread(
       asNode: as_node ?? undefined,
     })),
   )
-  await updateState(ports, { thread_id: threadId, metadata, config: {}, interrupts: {} }, updates, {}, by, {
-    metadata,
-    ttl,
-  })
+  await updateState(
+    ports,
+    { thread_id: threadId, metadata, config: {}, interrupts: {} },
+    updates,
+    {},
+    by.identity,
+    {
+      tenant: by.tenant,
+      metadata,
+      ttl,
+    },
+  )
   return await findThread(threads, threadId)
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach } from 'vitest'
+import { LOCAL } from '../../runtime/people.ts'
 import { auditKeys } from '../../runtime/audit.ts'
 import { argsHash, approvalId } from '../../runtime/call.ts'
 import { ONE_PERSON } from '../../runtime/hold.ts'
@@ -135,7 +136,12 @@ export async function createThread(
   { threads }: Pick<StoragePorts, 'threads'>,
   metadata: Record<string, Json> = {},
 ): Promise<string> {
-  const { thread_id } = await threads.create({ thread_id: newId(), metadata, ifExists: 'raise' })
+  const { thread_id } = await threads.create({
+    thread_id: newId(),
+    metadata,
+    tenant: 'default',
+    ifExists: 'raise',
+  })
   return thread_id
 }
 
@@ -157,7 +163,7 @@ export async function createRun(
       ...rest,
       request: { ...NOTHING_ASKED, ...request },
     },
-    { createThread: creates, allowed: {}, by: 'local', answers: [] },
+    { createThread: creates, allowed: {}, by: LOCAL, answers: [] },
   )
   return run.run_id
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { LOCAL } from '../../../runtime/people.ts'
 import type { Intent } from '../../../runtime/effect.ts'
 import type { ClaimedRun } from '../../../runtime/run.ts'
 import { createAudit } from '../../../storage/audit.ts'
@@ -56,7 +57,7 @@ onEachDatabase((database) => {
         ...(await newRunOf(threadId)),
         request: { ...(await requestOf(threadId)), command: { goto: 'x' } },
       },
-      { createThread: false, allowed: {}, by: 'ann', answers: [] },
+      { createThread: false, allowed: {}, by: { ...LOCAL, identity: 'ann' }, answers: [] },
     )
     expect(await told(threadId)).toEqual(['hold.requested agent pending', 'hold.cancelled person command'])
     const run = await claimOf(mine, await createWorker(mine), threadId)

@@ -1,4 +1,5 @@
 import { expect, test, vi } from 'vitest'
+import { LOCAL } from '../../../runtime/people.ts'
 import { CronNotFired, type NewCron, type ScheduledCron } from '../../../runtime/cron.ts'
 import { newId } from '../../../runtime/ids.ts'
 import type { Json } from '../../../runtime/json.ts'
@@ -31,7 +32,7 @@ function startOf(cron: ScheduledCron): StartRequest {
     afterSeconds: 0,
     createThread: cron.thread_id === null ? 'temporary' : false,
     allowed: cron.allowed,
-    by: 'local',
+    by: LOCAL,
   }
 }
 
@@ -47,6 +48,7 @@ async function createAssistant({ assistants }: StoragePorts): Promise<string> {
       metadata: {},
     },
     'raise',
+    'default',
   )
   return assistant_id
 }
@@ -54,6 +56,7 @@ async function createAssistant({ assistants }: StoragePorts): Promise<string> {
 async function createCron(ports: StoragePorts, given: Partial<NewCron> = {}): Promise<string> {
   const threadId = given.thread_id ?? null
   const { cron_id } = await ports.crons.create({
+    tenant: 'default',
     cron_id: newId(),
     assistant_id: given.assistant_id ?? (await createAssistant(ports)),
     thread_id: threadId,
@@ -215,6 +218,7 @@ onEachDatabase((database) => {
       thread_id: newId(),
       metadata: {},
       ttl,
+      tenant: 'default',
       ifExists: 'raise',
     })
     const cronId = await createCron(mine, { thread_id: threadId })

@@ -130,7 +130,13 @@ onEachDatabase((database) => {
     await mine.threads.delete(threadId)
     const call = { threadId, messageId: state.messageId, callId: 'call-0' }
     expect(await mine.holds.released(call)).toBeUndefined()
-    const again = { thread_id: threadId, metadata: {}, ttl: undefined, ifExists: 'raise' } as const
+    const again = {
+      thread_id: threadId,
+      metadata: {},
+      ttl: undefined,
+      tenant: 'default',
+      ifExists: 'raise',
+    } as const
     await expect(mine.threads.create(again)).rejects.toMatchObject({ code: 'thread_exists' })
     await expect(createRun(mine, threadId, {}, { createThread: true })).rejects.toMatchObject({
       code: 'thread_not_found',

@@ -21,14 +21,16 @@ onEachDatabase((database) => {
     const { mine, other } = storage
     const thread = { thread_id: newId(), metadata: {} }
     const raised = await Promise.allSettled([
-      mine.threads.create({ ...thread, ifExists: 'raise' }),
-      other.threads.create({ ...thread, ifExists: 'raise' }),
+      mine.threads.create({ ...thread, tenant: 'default', ifExists: 'raise' }),
+      other.threads.create({ ...thread, tenant: 'default', ifExists: 'raise' }),
     ])
     expect(raised.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected'])
     expect(raised.find(({ status }) => status === 'rejected')).toMatchObject({
       reason: { code: 'thread_exists' },
     })
-    expect(await other.threads.create({ ...thread, ifExists: 'do_nothing' })).toMatchObject({
+    expect(
+      await other.threads.create({ ...thread, tenant: 'default', ifExists: 'do_nothing' }),
+    ).toMatchObject({
       thread_id: thread.thread_id,
     })
   })
@@ -70,7 +72,15 @@ onEachDatabase((database) => {
   test('a thread is past its time so many minutes after its last change, unless a run of it has not ended', async () => {
     const { mine } = storage
     const create = async (ttl?: ThreadTtl) =>
-      (await mine.threads.create({ thread_id: newId(), metadata: {}, ttl, ifExists: 'raise' })).thread_id
+      (
+        await mine.threads.create({
+          thread_id: newId(),
+          metadata: {},
+          ttl,
+          tenant: 'default',
+          ifExists: 'raise',
+        })
+      ).thread_id
     const goes = await create({ strategy: 'delete', ttl_minutes: 30 })
     const busy = await create({ strategy: 'delete', ttl_minutes: 30 })
     const neverRan = await create({ strategy: 'keep_latest', ttl_minutes: 30 })

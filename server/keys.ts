@@ -1,0 +1,115 @@
+import { HTTPException } from 'hono/http-exception'
+import { type ApiKey, isSameHash, readApiKey, secretHash } from '../runtime/api-key.ts'
+import type { People, Person, StoredKey } from '../runtime/people.ts'
+import type { Signals } from '../runtime/ports.ts'
+import { topics } from '../runtime/topics.ts'
+import { type Authority, callerOf, type User } from './auth.ts'
+
+/** How long what was read of a key counts, beside the signal that something changed. */
+const REMEMBER_MS = 5_000
+/** More keys than these at a time are read again. */
+const MAX_REMEMBERED = 10_000
+
+const MAKE_ONE = 'To make one, on the server: holdpoint keys create --person NAME --role ROLE'
+
+export interface KeyAuthority extends Authority {
+  close(): Promise<void>
+}
+
+/**
+ * The project's authority, or none, behind the keys that we issue. As soon as one was ever made, nobody comes in without
+ * a key, or without what the project's `authenticate` asks for. What is read of a key is remembered for seconds, and
+ * forgotten by every server at once when a key is made or revoked, or what its owner may do changes.
+ */
+export async function withKeys(
+  project: Authority,
+  { people, signals }: { people: People; signals: Signals },
+): Promise<KeyAuthority> {
+  let remembered = new Map<string, Promise<unknown>>()
+  const remember = <T>(name: string, read: () => Promise<T>): Promise<T> => {
+    const known = remembered.get(name) as Promise<T> | undefined
+    if (known !== undefined) return known
+    if (remembered.size >= MAX_REMEMBERED) remembered = new Map()
+    const mine = remembered
+    const reading = read()
+    mine.set(name, reading)
+    reading.then(
+      (value) => value === undefined && mine.delete(name),
+      () => mine.delete(name),
+    )
+    return reading
+  }
+  const watch = signals.watch(topics.keys)
+  const closing = new AbortController()
+  const forget = async () => {
+    while (!closing.signal.aborted) {
+      await watch.changed({ timeoutMs: REMEMBER_MS, signal: closing.signal })
+      // What is being read now was begun before the change. Whoever comes from now on reads again.
+      remembered = new Map()
+    }
+    watch.close()
+  }
+  const forgetting = forget()
+
+  let wanted = await people.haveKeys()
+  const wantsKey = async () => {
+    wanted ||= await remember('', () => people.haveKeys())
+    return wanted
+  }
+  const personBy = async (key: ApiKey): Promise<Person> => {
+    const hash = secretHash(key)
+    const stored = await remember(key.id, () => people.key(key.id, hash))
+    if (stored === undefined || !isSameHash(stored.secret_sha256, hash))
+      throw refused('This key is not known here')
+    if (stored.refused === 'disabled') throw refused(`${stored.person.identity} is disabled`)
+    if (stored.refused === 'revoked') throw refused('This key is revoked')
+    if (stored.refused === 'expired' || isOver(stored)) throw refused('This key has expired')
+    return stored.person
+  }
+  return {
+    get authenticates() {
+      return project.authenticates || wanted
+    },
+    handlers: project.handlers,
+    async caller(request) {
+      const text = keyIn(request.headers)
+      if (text !== undefined && (await wantsKey())) {
+        const key = readApiKey(text)
+        if (key === undefined) throw refused('This is no whole key')
+        const person = await personBy(key)
+        return callerOf(userOf(person), project.handlers, { first: person, again: () => personBy(key) })
+      }
+      if (project.authenticates || !(await wantsKey())) return await project.caller(request)
+      throw refused('Send a key, as "Authorization: Bearer hp_…" or "x-api-key"')
+    },
+    async close() {
+      closing.abort()
+      await forgetting
+    },
+  }
+}
+
+/** Whichever of the two headers has one of ours: clients use the other for keys of other services. */
+function keyIn(headers: Headers): string | undefined {
+  const bearer = /^Bearer\s+(\S+)\s*$/i.exec(headers.get('authorization') ?? '')?.[1]
+  return [headers.get('x-api-key')?.trim(), bearer].find((text) => text?.startsWith('hp_'))
+}
+
+function isOver({ expires_at: at }: StoredKey): boolean {
+  return at !== null && Date.parse(at) <= Date.now()
+}
+
+function userOf({ identity, kind, roles, tenant }: Person): User {
+  return {
+    identity,
+    display_name: identity,
+    permissions: roles.map((role) => `holdpoint:${role}`),
+    is_authenticated: true,
+    kind,
+    tenant,
+  }
+}
+
+function refused(why: string): HTTPException {
+  return new HTTPException(401, { message: `${why}. ${MAKE_ONE}` })
+}
