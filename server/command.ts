@@ -1,11 +1,13 @@
 import { parseArgs } from 'node:util'
 import type { PolicyQuestion } from './policy-report.ts'
+import { PEOPLE_USAGE, type PeopleCommand, readPeopleCommand } from './people-command.ts'
 import { versionOf } from './version.ts'
 
 const USAGE = `holdpoint [serve] [--config FILE] [--port PORT] [--host ADDRESS]
 holdpoint audit verify [--heads FILE]
 holdpoint policy check [--policy FILE] [--json]
 holdpoint policy test CALLS [--policy FILE] [--json]
+${PEOPLE_USAGE}
 holdpoint --version | --help
 
 Serves the graphs of the langgraph.json in this folder. Where there is none, Holdpoint's own agents.
@@ -21,6 +23,8 @@ code is 1. --heads: heads that a server wrote down, else HOLDPOINT_DATA_DIR/audi
 policy check reads the policy and says what is wrong with it. policy test says what it makes of recorded calls, JSON
 in lines: {"tool", "args"} and, as needed, "agent", "tenant", "requester", "risk". Where one has an "expect" (allow,
 hold, deny) and it is not so, the exit code is 1. No server is started.
+keys and people say who may come in, and as what: viewer, operator, approver, senior, admin. As soon as there is one
+key, nobody comes in without. An embedded database has room for one process: stop the server first.
 
 An option counts more than the variable of the environment beside it. Every other setting is such a variable:
 DATABASE_URL, HOLDPOINT_SECRET, HOLDPOINT_DATA_DIR, OPENAI_API_KEY and more.
@@ -61,6 +65,9 @@ export async function command(argv: string[]): Promise<void> {
   } else if (asked.question !== undefined) {
     const { askPolicy } = await import('./main.ts')
     process.exitCode = await askPolicy(asked.question, settingsOf(asked))
+  } else if (asked.people !== undefined) {
+    const { changePeople } = await import('./main.ts')
+    process.exitCode = await changePeople(asked.people)
   } else {
     // Half a second that the answers above need not wait for.
     const { main } = await import('./main.ts')
@@ -79,12 +86,18 @@ interface Asked {
   question?: PolicyQuestion
   /** The record is to be verified, and nothing served. */
   audit?: boolean
+  /** Keys and their owners are to be changed or listed. */
+  people?: PeopleCommand
   help?: boolean
   version?: boolean
 }
 
 function understand(argv: string[]): Asked | { problem: string } {
   try {
+    if (argv[0] === 'keys' || argv[0] === 'people') {
+      const people = readPeopleCommand(argv)
+      return people === undefined ? { help: true } : { people }
+    }
     const { values, positionals } = parseArgs({ args: argv, options: OPTIONS, allowPositionals: true })
     const [name = 'serve', ...more] = positionals
     if (name === 'audit') return understandAudit(values, more)
@@ -127,7 +140,7 @@ function understandPolicy(
   return { problem: 'What a policy is asked is policy check, or policy test CALLS.' }
 }
 
-function settingsOf(asked: Asked): Record<string, string> {
+function settingsOf(asked: Omit<Asked, 'people'>): Record<string, string> {
   const given = Object.entries(SETTINGS).map(([option, setting]) => [
     setting,
     asked[option as keyof typeof SETTINGS],

@@ -39,6 +39,7 @@ import { createAdmission } from './overload.ts'
 import { findPolicy } from './policy-file.ts'
 import { type PolicyQuestion, reportPolicy } from './policy-report.ts'
 import { openPolicy } from './policy-watch.ts'
+import { carryOut, type PeopleCommand } from './people-command.ts'
 import { loadProject, projectFolder } from './project.ts'
 import { versionOf } from './version.ts'
 import { webhookSender } from './webhook-sender.ts'
@@ -251,6 +252,29 @@ export async function askPolicy(
     )
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    return 1
+  }
+}
+
+/** Carries out what the command line asks for of keys and their owners, and tells it. Returns the exit code. */
+export async function changePeople(command: PeopleCommand): Promise<number> {
+  const out = (line: string) => process.stdout.write(`${line}\n`)
+  const say = (line: string) => process.stderr.write(`${line}\n`)
+  try {
+    const config = loadConfig(process.env)
+    const storage = await openStorage({
+      ...config,
+      dataDir: resolve(config.dataDir),
+      poolSize: 1,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    })
+    try {
+      return await carryOut(storage.people, command, { out, say })
+    } finally {
+      await storage.close()
+    }
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error))
     return 1
   }
 }
