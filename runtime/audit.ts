@@ -8,6 +8,14 @@ export const AUDIT_KINDS = [
   /** A call waits for a person. */
   'hold.requested',
   'hold.decided',
+  /** Somebody is for it, or is so no longer; their words are not enough. */
+  'hold.voted',
+  'hold.vote_withdrawn',
+  /** Other arguments, for others to release. */
+  'hold.edited',
+  'hold.commented',
+  /** Nobody decided in time: others may from now on. */
+  'hold.escalated',
   'hold.expired',
   /** By whatever took its pause away: `data.cause`. */
   'hold.cancelled',

@@ -39,7 +39,7 @@ export function byHand({ services, checkArgs }: { services: Services; checkArgs:
       const grants = {
         released(call: CallKey) {
           const hash = released.get(nameOf(call))
-          return Promise.resolve(hash === undefined ? undefined : { hash, approvals: [BY_HAND] })
+          return Promise.resolve(hash === undefined ? undefined : { hash, approvals: [BY_HAND], seniors: 0 })
         },
       }
       const runId = newId()

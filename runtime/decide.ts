@@ -1,6 +1,7 @@
 import { RuntimeError } from './errors.ts'
 import { failpoint } from './failpoint.ts'
 import type { Decision, Hold } from './hold.ts'
+import type { Person } from './people.ts'
 import type { Holds, Signals } from './ports.ts'
 import { topics } from './topics.ts'
 import { checkDecision, type CheckEdit } from './resume.ts'
@@ -14,7 +15,7 @@ export async function decideHold(
   { holds, checkEdit }: { holds: Holds; checkEdit: CheckEdit },
   approvalId: string,
   decision: Decision,
-  by: string,
+  by: Person,
 ): Promise<Hold> {
   const hold = await holds.get(approvalId)
   if (hold === undefined) throw new RuntimeError('hold_not_found', `Approval ${approvalId} does not exist.`)

@@ -30,14 +30,40 @@ export const STATUS_AFTER: Record<DecisionType, HoldStatus> = {
 /** One person's word on a hold. */
 export interface Decision {
   type: DecisionType
+  /** With `approve`: of the arguments that its sender saw. */
+  args_hash?: string
   /** With `edit`: the arguments that run instead. */
   args?: Json
   /** With `reject`: why; with `respond`: the answer that the model gets as the tool's result. */
   message?: string
 }
 
+/** One person's word for a call. A person has one, however many keys. */
+export interface Vote {
+  by: string
+  type: 'approve' | 'edit'
+  at: string
+  comment?: string
+  /** Whether it counts where a senior is asked for: as the person was when they said it. */
+  senior?: boolean
+}
+
+/** What somebody wants to run instead: released by others, as a call of its own. */
+export interface Proposal {
+  args: Json
+  args_hash: string
+  by: string
+  at: string
+}
+
+export interface Comment {
+  by: string
+  at: string
+  text: string
+}
+
 /** A decision with who and when, as the hold keeps it. */
-export interface RecordedDecision extends Decision {
+export interface RecordedDecision extends Omit<Decision, 'args_hash'> {
   by: string
   at: string
 }
@@ -108,6 +134,12 @@ export interface Hold {
   needs: Needs
   status: HoldStatus
   decisions: RecordedDecision[]
+  /** Of those who are for what is asked, or for `proposal` where there is one. */
+  votes: Vote[]
+  proposal: Proposal | null
+  comments: Comment[]
+  /** When it was handed on to others because nobody had decided in time. */
+  escalated_at: string | null
   created_at: string
   /** Null: it waits for as long as it takes. */
   expires_at: string | null
@@ -198,11 +230,16 @@ export const HoldAnswer = z.object({
 })
 export type HoldAnswer = z.infer<typeof HoldAnswer>
 
+/** What ended it. An edit is followed by the words of those who released it. */
+function decisionOf({ status, decisions }: Hold): RecordedDecision | undefined {
+  return status === 'edited' ? decisions.findLast(({ type }) => type === 'edit') : decisions.at(-1)
+}
+
 /** The resume value for an interrupt whose holds are all decided. */
 export function answerOf(holds: Hold[]): HoldAnswer {
   return {
     decisions: holds.map((hold) => {
-      const last = hold.decisions.at(-1)
+      const last = decisionOf(hold)
       if (hold.status === 'expired') {
         return {
           approval_id: hold.approval_id,

@@ -8,6 +8,7 @@ import type { NewEvent, RunEvent, StartedRun } from './event.ts'
 import type { Decision, EditedArgs, Hold, HoldFilter, InterruptAnswer } from './hold.ts'
 import type { Json } from './json.ts'
 import type { Outcome } from './outcome.ts'
+import type { Person } from './people.ts'
 import type { Release } from './run-context.ts'
 import type { ActiveRuns, CancelAction, ClaimedRun, NewRun, Run, RunStatus } from './run.ts'
 import type { StartRequest } from './start-run.ts'
@@ -224,13 +225,17 @@ export interface Holds {
   search(filter: HoldFilter): Promise<Page<Hold>>
   countPending(): Promise<number>
   ofInterrupts(threadId: string, interruptIds: string[]): Promise<Hold[]>
-  /** Ends every hold whose time is over, as a rejection would. Returns how many. */
+  /** Ends every hold whose time is over, as a rejection would, or hands it on as it says. Returns how many. */
   expire(now: Date): Promise<number>
   /**
-   * Records the decision; the one that completes its message also creates the run that goes on, in the same
-   * transaction. Throws `hold_not_found`, or `hold_decided` where another decision was first.
+   * Records the decision; it leaves the hold `pending` where more people have to say so. The one that completes its
+   * message also creates the run that goes on, in the same transaction. Throws `hold_not_found`, `hold_decided` where
+   * another decision was first, and what `refusalOf` says of whoever may not decide.
    */
-  decide(approvalId: string, decision: Decision, by: string, edited: EditedArgs | undefined): Promise<Hold>
+  decide(approvalId: string, decision: Decision, by: Person, edited: EditedArgs | undefined): Promise<Hold>
+  /** Takes a person's word back while it is not enough. Throws `vote_not_found` where there is none. */
+  withdraw(approvalId: string, by: Person): Promise<Hold>
+  comment(approvalId: string, by: Person, text: string): Promise<Hold>
   /** See `Grants.released`. */
   released(call: CallKey): Promise<Release | undefined>
 }

@@ -1,15 +1,7 @@
 import { z } from 'zod'
 import { argsHash, hasCanonicalForm } from './call.ts'
 import { RuntimeError } from './errors.ts'
-import {
-  type Decision,
-  type EditedArgs,
-  type Hold,
-  holdsOf,
-  type InterruptAnswer,
-  type Needs,
-  peopleOf,
-} from './hold.ts'
+import { type Decision, type EditedArgs, type Hold, holdsOf, type InterruptAnswer } from './hold.ts'
 import type { Interop } from './interop.ts'
 import type { Json } from './json.ts'
 import type { Thread } from './thread.ts'
@@ -104,11 +96,13 @@ function decisionsOf(asked: Hold[], value: Json, checkEdit: CheckEdit): Interrup
       decision.approval_id === undefined
         ? asked[index]
         : asked.find((one) => one.approval_id === decision.approval_id)
-    if (hold === undefined || (decision.args_hash !== undefined && decision.args_hash !== hold.args_hash)) {
+    const hashes = [hold?.args_hash, hold?.proposal?.args_hash]
+    if (hold === undefined || (decision.args_hash !== undefined && !hashes.includes(decision.args_hash))) {
       throw new RuntimeError('invalid_resume', `Decision ${index + 1} is for no call that waits here.`)
     }
     const { shown } = decision
-    if (shown !== undefined && (shown.name !== hold.tool || hashOf(shown.args) !== hold.args_hash)) {
+    const waits = hold.proposal?.args_hash ?? hold.args_hash
+    if (shown !== undefined && (shown.name !== hold.tool || hashOf(shown.args) !== waits)) {
       throw new RuntimeError(
         'invalid_resume',
         `Decision ${index + 1} approves another call than approval ${hold.approval_id}. Show it anew.`,
@@ -121,7 +115,10 @@ function decisionsOf(asked: Hold[], value: Json, checkEdit: CheckEdit): Interrup
         `Decision ${index + 1} is for approval ${hold.approval_id}, which is already ${hold.status}. Decide the others by their approval_id.`,
       )
     }
-    return { approvalId: hold.approval_id, ...checkDecision(hold, decision, checkEdit) }
+    const seen = shown === undefined ? decision.args_hash : waits
+    const { args_hash: _, ...said } = decision
+    const word = seen === undefined ? said : { ...said, args_hash: seen }
+    return { approvalId: hold.approval_id, ...checkDecision(hold, word, checkEdit) }
   })
   if (new Set(matched.map(({ approvalId }) => approvalId)).size !== matched.length) {
     throw new RuntimeError('invalid_resume', 'Two decisions are for the same call.')
@@ -150,7 +147,6 @@ export function checkDecision(
   decision: Decision,
   checkEdit: CheckEdit,
 ): { decision: Decision; edited?: EditedArgs } {
-  if (decision.type === 'approve') checkPeople(hold.needs)
   if (decision.type === 'edit') {
     if (hold.kind === 'in_doubt') {
       throw new RuntimeError(
@@ -160,9 +156,7 @@ export function checkDecision(
     }
     if (decision.args === undefined)
       throw new RuntimeError('invalid_decision', 'An edit needs "args", all of them.')
-    const edited = checkEdit(hold, decision.args)
-    checkPeople(edited.needs)
-    return { decision, edited }
+    return { decision, edited: checkEdit(hold, decision.args) }
   }
   if (decision.args !== undefined) {
     throw new RuntimeError('invalid_decision', `"args" go with an edit only; this is "${decision.type}".`)
@@ -174,12 +168,4 @@ export function checkDecision(
     )
   }
   return { decision }
-}
-
-function checkPeople(needs: Needs): void {
-  if (needs.approvers === 1 && needs.seniors === 0) return
-  throw new RuntimeError(
-    'hold_not_yours',
-    `This call needs ${peopleOf(needs)}, and without keys there is one. It can only be rejected or answered.`,
-  )
 }

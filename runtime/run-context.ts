@@ -14,6 +14,8 @@ export interface Release {
   hash: string
   /** The distinct people whose words released them. */
   approvals: string[]
+  /** How many of them are seniors. */
+  seniors: number
 }
 
 /** What code inside a run may know of it. */

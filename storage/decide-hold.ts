@@ -1,32 +1,30 @@
 import type { EffectStatus } from '../runtime/effect.ts'
 import { RuntimeError } from '../runtime/errors.ts'
 import { failpoint } from '../runtime/failpoint.ts'
+import { sha256 } from '../runtime/audit.ts'
 import {
   answerOf,
   type Decision,
   type EditedArgs,
   type Hold,
+  type HoldStatus,
+  type Needs,
   type RecordedDecision,
   STATUS_AFTER,
+  type Vote,
 } from '../runtime/hold.ts'
 import { newId } from '../runtime/ids.ts'
 import { type Json, toJson } from '../runtime/json.ts'
+import { hasRole, type Person } from '../runtime/people.ts'
 import type { Holds } from '../runtime/ports.ts'
+import { isQuorum, refusalOf } from '../runtime/quorum.ts'
 import { topics } from '../runtime/topics.ts'
 import type { RunRequest } from '../runtime/run.ts'
 import { type Database, jsonb, type Queryable, type Transaction } from './database.ts'
 import { HOLD_COLUMNS, type HoldRow, holdsOfInterrupts, toHold } from './hold-row.ts'
+import { changeHold, escalate, LOCK_HELD_THREAD, openHold } from './hold-votes.ts'
 import { recordSettled } from './record-of-effects.ts'
-import {
-  HELD,
-  type Held,
-  person,
-  recordDecided,
-  recordExpired,
-  recordReopened,
-  SYSTEM,
-  type Who,
-} from './record-of-holds.ts'
+import { person, recordDecided, recordExpired, recordWaiting, SYSTEM, type Who } from './record-of-holds.ts'
 import { notify } from './signals.ts'
 import { queuedSql } from './thread-status.ts'
 
@@ -36,36 +34,16 @@ const SETTLE_DOUBT = `
   where thread_id = $1 and message_id = $2 and call_id = $3 and args_hash = $4 and status = 'intended'
   returning effect, key`
 
-// A decision whose run is dropped before it carried it out is asked for again, and with it what was said of a call in
-// doubt: else a word that was taken back would still count. What has happened meanwhile stays.
-const REOPEN = `
-  with again as (
-    update holds set status = 'pending', released_hash = null, resumed_run_id = null, decided_at = null
-    where thread_id = $1 and resumed_run_id = any($2)
-    returning *
-  ), in_doubt_again as (
-    update effects e set status = 'intended', outcome = null, ended_at = null
-    from again
-    where again.kind = 'in_doubt' and e.thread_id = $1 and e.message_id = again.message_id
-      and e.call_id = again.call_id and e.args_hash = again.args_hash
-      and (e.status in ('retry', 'skipped') or e.outcome #>> '{result,answered_by}' = 'person')
-  )
-  select ${HELD} from again`
-
-const GET = `select ${HOLD_COLUMNS}, expires_at <= clock_timestamp() as is_over from holds where approval_id = $1`
-
-const LOCK_THREAD = `
-  select 1 from threads where thread_id = (select thread_id from holds where approval_id = $1) for update`
-
 const DECIDE = `
   update holds
-  set status = $2, decisions = $3::json, released_hash = $4, needs = coalesce($5::jsonb, needs), decided_at = now()
+  set status = $2, decisions = $3::json, released_hash = $4, needs = coalesce($5::jsonb, needs),
+    votes = $6::json, decided_at = now()
   where approval_id = $1 and status = 'pending'
   returning ${HOLD_COLUMNS}`
 
 const EXPIRE = `
   update holds set status = 'expired', decided_at = now()
-  where approval_id = $1 and status = 'pending'
+  where approval_id = $1 and status = 'pending' and expires_at <= $2
   returning ${HOLD_COLUMNS}`
 
 const RESUME = `
@@ -87,7 +65,7 @@ export function decideHold(
   ...[approvalId, decision, by, edited]: Parameters<Holds['decide']>
 ): Promise<Hold> {
   return db.transaction(async (client) => {
-    await client.query(LOCK_THREAD, [approvalId])
+    await client.query(LOCK_HELD_THREAD, [approvalId])
     const hold = await recordDecision(client, approvalId, decision, by, edited)
     const resumed = await resumeIfComplete(client, hold)
     await failpoint('hold.decide:before')
@@ -95,53 +73,140 @@ export function decideHold(
   })
 }
 
-/** Ends a pending hold. The caller has locked its thread. Throws `hold_not_found` and `hold_decided`. */
+/**
+ * One person's word. It ends the hold, or leaves it `pending` where more have to say so. The caller has locked its
+ * thread. Throws `hold_not_found`, `hold_decided` and what says why they may not.
+ */
 export async function recordDecision(
   client: Transaction,
   approvalId: string,
   decision: Decision,
-  by: string,
+  by: Person,
   edited: EditedArgs | undefined,
 ): Promise<Hold> {
-  const { rows } = await client.query<HoldRow>(GET, [approvalId])
-  const [row] = rows
-  if (row === undefined) throw new RuntimeError('hold_not_found', `Approval ${approvalId} does not exist.`)
-  if (row.status === 'pending' && row.is_over === true) {
-    throw new RuntimeError(
-      'hold_decided',
-      `Approval ${approvalId} expired at ${row.expires_at?.toISOString()}.`,
-    )
-  }
-  if (row.status !== 'pending') {
-    throw new RuntimeError(
-      'hold_decided',
-      `Approval ${approvalId} is already ${row.status}. Nothing was changed.`,
-    )
-  }
+  const hold = await openHold(client, approvalId)
+  // Alone, whoever edits releases: what the new arguments need counts.
+  const asked = edited === undefined ? hold : { ...hold, needs: edited.needs }
+  const refusal = refusalOf(by.alone ? asked : hold, by, decision.type)
+  if (refusal !== undefined) throw refusal
   const recorded: RecordedDecision = {
     type: decision.type,
     ...(edited === undefined ? {} : { args: edited.args }),
     ...(decision.message === undefined ? {} : { message: decision.message }),
-    by,
+    by: by.identity,
     at: new Date().toISOString(),
   }
-  const released = decision.type === 'approve' ? row.args_hash : (edited?.hash ?? null)
+  if (decision.type === 'approve') {
+    checkSeen(hold, decision)
+    return await approve(client, hold, recorded, by)
+  }
+  if (edited !== undefined && !by.alone) return await propose(client, hold, recorded, edited)
+  return await endHold(client, hold, {
+    last: recorded,
+    added: [recorded],
+    status: STATUS_AFTER[decision.type],
+    released: edited?.hash ?? null,
+    votes: edited === undefined ? hold.votes : [voteOf(recorded, by)],
+    needs: edited?.needs,
+  })
+}
+
+/** An approval is of what its sender saw: arguments that were edited since have to be named. */
+function checkSeen({ approval_id, args_hash, proposal }: Hold, { args_hash: seen }: Decision): void {
+  if (proposal === null && (seen === undefined || seen === args_hash)) return
+  if (proposal !== null && seen === proposal.args_hash) return
+  throw new RuntimeError(
+    'hold_changed',
+    proposal === null
+      ? `Approval ${approval_id} is of other arguments. Read it anew.`
+      : `${proposal.by} has edited the arguments of approval ${approval_id}. Read them, and send their hash along: "args_hash": "${proposal.args_hash}".`,
+  )
+}
+
+function voteOf({ type, at, by, message }: RecordedDecision, person: Person): Vote {
+  return {
+    by,
+    type: type === 'edit' ? 'edit' : 'approve',
+    at,
+    ...(message === undefined ? {} : { comment: message }),
+    senior: hasRole(person, 'senior'),
+  }
+}
+
+async function approve(client: Transaction, hold: Hold, said: RecordedDecision, by: Person): Promise<Hold> {
+  const votes = [...hold.votes, voteOf(said, by)]
+  const { proposal } = hold
+  if (isQuorum(votes, hold.needs))
+    return await endHold(client, hold, {
+      last: said,
+      added: votes.map(({ by: one, at, comment }) => ({
+        type: 'approve',
+        ...(comment === undefined ? {} : { message: comment }),
+        by: one,
+        at,
+      })),
+      status: proposal === null ? 'approved' : 'edited',
+      released: proposal?.args_hash ?? hold.args_hash,
+      votes,
+    })
+  const waiting = await changeHold(client, { ...hold, votes })
+  recordWaiting(client, 'hold.voted', waiting, person(by.identity), {
+    votes: votes.length,
+    ...(proposal === null ? {} : { edited_sha256: proposal.args_hash }),
+    ...(said.message === undefined ? {} : { message_sha256: sha256(said.message) }),
+  })
+  return waiting
+}
+
+/** Whoever edits does not release: all others say their word anew, of the new arguments. */
+async function propose(
+  client: Transaction,
+  hold: Hold,
+  said: RecordedDecision,
+  { args, hash, needs }: EditedArgs,
+): Promise<Hold> {
+  const { by, at } = said
+  const proposal = { args, args_hash: hash, by, at }
+  const decisions = [...hold.decisions, said]
+  const waiting = await changeHold(client, { ...hold, needs, decisions, proposal, votes: [] })
+  recordWaiting(client, 'hold.edited', waiting, person(by), {
+    edited_sha256: hash,
+    ...(said.message === undefined ? {} : { message_sha256: sha256(said.message) }),
+  })
+  return waiting
+}
+
+interface End {
+  last: RecordedDecision
+  added: RecordedDecision[]
+  status: HoldStatus
+  /** The hash of what may run. */
+  released: string | null
+  votes: Vote[]
+  needs?: Needs | undefined
+}
+
+async function endHold(client: Transaction, before: Hold, end: End): Promise<Hold> {
+  const { approval_id: approvalId } = before
+  const { last, released } = end
   const decided = await client.query<HoldRow>(DECIDE, [
     approvalId,
-    STATUS_AFTER[decision.type],
-    JSON.stringify([...row.decisions, recorded]),
+    end.status,
+    JSON.stringify([...before.decisions, ...end.added]),
     released,
-    edited === undefined ? null : jsonb(edited.needs),
+    end.needs === undefined ? null : jsonb(end.needs),
+    JSON.stringify(end.votes),
   ])
   if (decided.rows[0] === undefined)
     throw new RuntimeError('hold_decided', `Approval ${approvalId} was decided meanwhile.`)
   const hold = toHold(decided.rows[0])
-  await recordDecided(client, { ...hold, released_hash: released }, by, {
-    type: decision.type,
-    message: decision.message,
-    editedHash: edited?.hash,
+  await recordDecided(client, { ...hold, released_hash: released }, last.by, {
+    type: last.type,
+    message: last.message,
+    editedHash: hold.status === 'edited' ? (released ?? undefined) : undefined,
+    released_by: released === null ? [] : end.votes.map(({ by }) => by),
   })
-  if (!(await settleDoubt(client, hold, person(by))) && hold.status !== 'approved') {
+  if (!(await settleDoubt(client, hold, person(last.by))) && hold.status !== 'approved') {
     throw new RuntimeError(
       'hold_decided',
       `What became of the call is known meanwhile (GET /threads/${hold.thread_id}/effects). Approve to go on with it.`,
@@ -194,11 +259,12 @@ async function resumeIfComplete(client: Queryable, hold: Hold): Promise<Hold> {
   return { ...hold, resumed_run_id: runId }
 }
 
-/** False where it was decided meanwhile. */
-export function expireHold(db: Database, approvalId: string): Promise<boolean> {
+/** At the end of its time, which `now` says. False where it was decided meanwhile. */
+export function expireHold(db: Database, approvalId: string, now: Date): Promise<boolean> {
   return db.transaction(async (client) => {
-    await client.query(LOCK_THREAD, [approvalId])
-    const { rows } = await client.query<HoldRow>(EXPIRE, [approvalId])
+    await client.query(LOCK_HELD_THREAD, [approvalId])
+    if (await escalate(client, approvalId, now)) return true
+    const { rows } = await client.query<HoldRow>(EXPIRE, [approvalId, now])
     if (rows[0] === undefined) return false
     await notify(client, topics.hold(approvalId))
     await recordExpired(client, rows[0])
@@ -206,16 +272,4 @@ export function expireHold(db: Database, approvalId: string): Promise<boolean> {
     await resumeIfComplete(client, toHold(rows[0]))
     return true
   })
-}
-
-/** What these runs were to carry out waits again. */
-export async function reopenHolds(
-  client: Transaction,
-  threadId: string,
-  runIds: string[],
-  who: Who,
-  cause: 'run_dropped' | 'run_rolled_back',
-): Promise<void> {
-  const { rows } = await client.query<Held & Record<string, unknown>>(REOPEN, [threadId, runIds])
-  recordReopened(client, rows, who, cause)
 }

@@ -2,14 +2,16 @@ import type { Hold } from '../runtime/hold.ts'
 import type { Queryable } from './database.ts'
 
 export const HOLD_COLUMNS = `thread_id, approval_id, run_id, assistant_id, graph_id, tenant_id, requester, interrupt_id, kind, message_id,
-  call_id, tool, args, args_hash, risk, reason, rule, policy_version, needs, status, decisions, resumed_run_id, created_at, expires_at, decided_at`
+  call_id, tool, args, args_hash, risk, reason, rule, policy_version, needs, status, decisions, votes, proposal, comments, escalated_at,
+  resumed_run_id, created_at, expires_at, decided_at`
 
 const OF_INTERRUPTS = `
   select ${HOLD_COLUMNS} from holds where thread_id = $1 and interrupt_id = any($2) order by created_at, approval_id`
 
-export interface HoldRow extends Omit<Hold, 'created_at' | 'expires_at' | 'decided_at'> {
+export interface HoldRow extends Omit<Hold, 'created_at' | 'expires_at' | 'escalated_at' | 'decided_at'> {
   created_at: Date
   expires_at: Date | null
+  escalated_at: Date | null
   decided_at: Date | null
   total?: unknown
   is_over?: boolean
@@ -29,6 +31,7 @@ export function toHold({ total: _, is_over: __, ...row }: HoldRow): Hold {
     ...row,
     created_at: row.created_at.toISOString(),
     expires_at: row.expires_at?.toISOString() ?? null,
+    escalated_at: row.escalated_at?.toISOString() ?? null,
     decided_at: row.decided_at?.toISOString() ?? null,
   }
 }

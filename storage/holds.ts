@@ -3,6 +3,7 @@ import type { Holds } from '../runtime/ports.ts'
 import { allowedSql } from './allowed.ts'
 import { type Database, jsonb } from './database.ts'
 import { decideHold, expireHold } from './decide-hold.ts'
+import { commentOn, withdrawVote } from './hold-votes.ts'
 import { HOLD_COLUMNS, type HoldRow, holdsOfInterrupts, toHold } from './hold-row.ts'
 
 const GET = `select ${HOLD_COLUMNS} from holds where approval_id = $1`
@@ -19,11 +20,13 @@ const SEARCH = `
   limit $5 offset $6`
 
 const RELEASED = `
-  select released_hash, decisions from holds
+  select released_hash, votes from holds
   where thread_id = $1 and message_id = $2 and call_id = $3 and kind = 'tool' and status in ('approved', 'edited')`
 
 const EXPIRED = `
-  select approval_id from holds where status = 'pending' and expires_at <= $1 order by expires_at limit 100`
+  select approval_id from holds
+  where status = 'pending' and expires_at <= $1 and needs ->> 'on_expiry' <> 'wait'
+  order by expires_at limit 100`
 
 export function createHolds(db: Database): Holds {
   return {
@@ -43,23 +46,30 @@ export function createHolds(db: Database): Holds {
     },
     ofInterrupts: (threadId, interruptIds) => holdsOfInterrupts(db, threadId, interruptIds),
     decide: (...decision) => decideHold(db, ...decision),
+    withdraw: (approvalId, by) => withdrawVote(db, approvalId, by),
+    comment: (approvalId, by, text) => commentOn(db, approvalId, by, text),
     async expire(now) {
       const { rows } = await db.query<{ approval_id: string }>(EXPIRED, [now])
-      const ended = await Promise.allSettled(rows.map(({ approval_id }) => expireHold(db, approval_id)))
+      const ended = await Promise.allSettled(rows.map(({ approval_id }) => expireHold(db, approval_id, now)))
       // One that cannot be ended keeps no other waiting.
       const failed = ended.find((one) => one.status === 'rejected')
       if (failed !== undefined) throw failed.reason as Error
       return ended.filter((one) => one.status === 'fulfilled' && one.value).length
     },
     async released(call) {
-      const { rows } = await db.query<Pick<HoldRow, 'decisions'> & { released_hash: string | null }>(
-        RELEASED,
-        [call.threadId, call.messageId, call.callId],
-      )
+      const { rows } = await db.query<Pick<HoldRow, 'votes'> & { released_hash: string | null }>(RELEASED, [
+        call.threadId,
+        call.messageId,
+        call.callId,
+      ])
       const [row] = rows
       if (row === undefined || row.released_hash === null) return undefined
-      // What was said before the hold was opened again releases nothing.
-      return { hash: row.released_hash, approvals: row.decisions.slice(-1).map(({ by }) => by) }
+      const { votes } = row
+      return {
+        hash: row.released_hash,
+        approvals: votes.map(({ by }) => by),
+        seniors: votes.filter(({ senior }) => senior === true).length,
+      }
     },
   }
 }

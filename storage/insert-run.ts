@@ -9,9 +9,10 @@ import { isThreadConfig, type Thread, type ThreadTtl } from '../runtime/thread.t
 import { allowedSql } from './allowed.ts'
 import { cancelHolds } from './cancel-holds.ts'
 import { hasSqlState, jsonb, prepared, type Queryable, type Transaction } from './database.ts'
-import { recordDecision, reopenHolds } from './decide-hold.ts'
+import { recordDecision } from './decide-hold.ts'
 import { holdsOfInterrupts } from './hold-row.ts'
 import { person } from './record-of-holds.ts'
+import { reopenHolds } from './reopen-holds.ts'
 import { UNUSED } from './remove-thread.ts'
 import { RUN_COLUMNS, type RunRow, toRun } from './run-row.ts'
 import { notify } from './signals.ts'
@@ -261,7 +262,13 @@ async function resumeMap(
   }
   for (const { decisions } of answers) {
     for (const { approvalId, decision, edited } of decisions) {
-      await recordDecision(client, approvalId, decision, by.identity, edited)
+      const { status } = await recordDecision(client, approvalId, decision, by, edited)
+      if (status === 'pending') {
+        throw new RuntimeError(
+          'quorum_open',
+          `A run goes on with the last word that approval ${approvalId} needs, and this is not it. Say it at POST /approvals/${approvalId}/decisions. Nothing was changed.`,
+        )
+      }
     }
   }
   const holds = Map.groupBy(

@@ -88,7 +88,13 @@ export async function recordDecided(
   client: Transaction,
   hold: Held,
   by: string,
-  decision: { type: string; message?: string | undefined; editedHash: string | undefined },
+  decision: {
+    type: string
+    message?: string | undefined
+    editedHash: string | undefined
+    /** Of whom it has the words. */
+    released_by: string[]
+  },
 ): Promise<void> {
   const model = await modelOf(client, hold)
   client.recorded.push(
@@ -97,8 +103,21 @@ export async function recordDecided(
       decision: decision.type,
       ...(decision.editedHash === undefined ? {} : { edited: decision.editedHash }),
       ...(decision.message === undefined ? {} : { message: decision.message }),
+      released_by: decision.released_by,
     }),
   )
+}
+
+/** What leaves it waiting: somebody's word that is not enough yet, or is taken back, a comment, others who are asked. */
+export function recordWaiting(
+  client: Transaction,
+  kind: 'hold.voted' | 'hold.vote_withdrawn' | 'hold.edited' | 'hold.commented' | 'hold.escalated',
+  hold: Held,
+  who: Who,
+  told: Record<string, Json>,
+): void {
+  const { oversight: _, ...entry } = entryOf(kind, hold, who, { model: null, decision: 'held' })
+  client.recorded.push({ ...entry, data: { ...entry.data, ...told } })
 }
 
 export async function recordExpired(client: Transaction, hold: Held): Promise<void> {
@@ -112,6 +131,7 @@ interface Said {
   decision: string
   edited?: string
   message?: string
+  released_by?: string[]
   cause?: Cause
 }
 
@@ -119,7 +139,7 @@ function entryOf(
   kind: Extract<AuditKind, `hold.${string}`>,
   hold: Held,
   who: Who,
-  { model, decision, edited, message, cause }: Said,
+  { model, decision, edited, message, released_by: releasedBy = [], cause }: Said,
 ): NewEntry {
   const human = who.actor_type === 'person' && kind === 'hold.decided'
   const released = hold.released_hash ?? null
@@ -133,6 +153,7 @@ function entryOf(
     released_sha256: released,
     ...(edited === undefined ? {} : { edited_sha256: edited }),
     ...(message === undefined ? {} : { message_sha256: sha256(message) }),
+    ...(releasedBy.length === 0 ? {} : { released_by: releasedBy }),
     ...(cause === undefined ? {} : { cause }),
   }
   const oversight: Oversight = {

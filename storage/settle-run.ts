@@ -6,8 +6,8 @@ import type { ClaimedRun } from '../runtime/run.ts'
 import type { Thread } from '../runtime/thread.ts'
 import { cancelHolds } from './cancel-holds.ts'
 import { type Database, jsonbText, prepared, type Queryable, type Transaction } from './database.ts'
-import { reopenHolds } from './decide-hold.ts'
 import { agent, HELD, type Held, modelsIn, recordRequested } from './record-of-holds.ts'
+import { reopenHolds } from './reopen-holds.ts'
 import { endedSql, withoutRunSql } from './thread-status.ts'
 import { insertWebhook } from './webhooks.ts'
 
@@ -40,7 +40,7 @@ const INSERT_HOLDS = `
     as h (approval_id, interrupt_id, kind, message_id, call_id, tool, args, args_hash, risk, reason, rule,
       policy_version, needs)
   on conflict (thread_id, approval_id) do update
-  set status = 'pending', interrupt_id = excluded.interrupt_id, run_id = excluded.run_id, released_hash = null,
+  set status = 'pending', votes = '[]', proposal = null, escalated_at = null, interrupt_id = excluded.interrupt_id, run_id = excluded.run_id, released_hash = null,
     requester = excluded.requester, risk = excluded.risk, reason = excluded.reason, rule = excluded.rule,
     policy_version = excluded.policy_version, needs = excluded.needs, resumed_run_id = null, decided_at = null,
     expires_at = excluded.expires_at

@@ -67,7 +67,7 @@ async function refusalOf(
   if (release?.hash !== hash)
     return `${call.tool} needs a person's approval for exactly these arguments, and has none.`
   const { approvers, seniors } = needs
-  if (release.approvals.length >= approvers && seniors === 0) return undefined
+  if (release.approvals.length >= approvers && release.seniors >= seniors) return undefined
   return `${call.tool} needs ${peopleOf(needs)} to approve exactly these arguments, and has ${release.approvals.length}.`
 }
 

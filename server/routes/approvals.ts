@@ -1,15 +1,18 @@
+import type { Context } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { z } from 'zod'
 import { decideHold, findHold } from '../../runtime/decide.ts'
 import { restricts } from '../../runtime/allowed.ts'
 import { RuntimeError } from '../../runtime/errors.ts'
 import type { Decision, Hold } from '../../runtime/hold.ts'
+import { hasRole, type Person } from '../../runtime/people.ts'
 import type { Holds, Signals, Threads } from '../../runtime/ports.ts'
+import { refusalOf } from '../../runtime/quorum.ts'
 import type { CheckEdit } from '../../runtime/resume.ts'
-import { type AuthEvent, type Caller, nameOf } from '../auth.ts'
+import type { AuthEvent, Caller } from '../auth.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
 import { json, paged } from '../reply.ts'
-import { Approval, ApprovalList, ApprovalParams, DecisionBody } from '../schemas/approvals.ts'
+import { Approval, ApprovalList, ApprovalParams, CommentBody, DecisionBody } from '../schemas/approvals.ts'
 
 export interface ApprovalPorts {
   holds: Holds
@@ -18,7 +21,17 @@ export interface ApprovalPorts {
   threads: Threads
 }
 
+const NOT_FOUND = { 404: { description: 'No such approval' } }
+const REFUSED = {
+  ...NOT_FOUND,
+  403: { description: 'It is not yours to decide: the words say why' },
+  409: { description: 'It is decided already, or has changed; nothing was changed' },
+  415: { description: 'The body must be application/json' },
+}
+const DECISIONS = ['approve', 'edit', 'reject', 'respond'] as const
+
 export function approvalRoutes(ports: ApprovalPorts): Endpoint[] {
+  const one = { tag: 'Approvals', access: 'own', params: ApprovalParams } as const
   return [
     endpoint({
       method: 'get',
@@ -28,58 +41,113 @@ export function approvalRoutes(ports: ApprovalPorts): Endpoint[] {
       summary: 'List approvals, newest first',
       query: ApprovalList,
       answers: { 200: { description: 'A page of approvals', schema: z.array(Approval) } },
-      async handle(c, { query }, { allowed }) {
+      async handle(c, { query }, { allowed, caller }) {
         const { limit, offset, ...filter } = query
-        return await paged(c, { limit, offset }, (place) =>
-          ports.holds.search({ ...given(filter), allowed, ...place }),
+        return await paged(
+          c,
+          { limit, offset },
+          (place) => ports.holds.search({ ...given(filter), allowed, ...place }),
+          (hold) => shownTo(hold, caller),
         )
       },
     }),
     endpoint({
+      ...one,
       method: 'get',
       path: '/approvals/:approval_id',
-      tag: 'Approvals',
-      access: 'own',
       summary: 'Get an approval; one that a stream has just announced is waited for',
-      params: ApprovalParams,
-      answers: {
-        200: { description: 'The approval', schema: Approval },
-        404: { description: 'No such approval' },
-      },
+      answers: { 200: { description: 'The approval', schema: Approval }, ...NOT_FOUND },
       async handle(c, { params }, { caller }) {
         const hold = await findHold(ports, params.approval_id, c.req.raw.signal)
         await checkHold(ports, hold, caller, 'threads:read')
-        return json(c, hold)
+        return json(c, shownTo(hold, caller))
       },
     }),
     endpoint({
+      ...one,
       method: 'post',
       path: '/approvals/:approval_id/decisions',
-      tag: 'Approvals',
-      access: 'own',
-      summary: 'Approve, edit, reject or respond. The decision that completes a message lets its run go on',
-      params: ApprovalParams,
+      summary:
+        'Approve, edit, reject or respond. The decision that completes a message lets its run go on; an approval that needs more people waits for them',
       body: DecisionBody,
       answers: {
-        200: { description: 'The approval, decided', schema: Approval },
-        404: { description: 'No such approval' },
-        409: { description: 'It is decided already; nothing was changed' },
-        415: { description: 'The body must be application/json' },
+        200: { description: 'The approval: decided, or pending with the votes so far', schema: Approval },
+        ...REFUSED,
         422: { description: 'The decision cannot be carried out; the approval still waits' },
       },
       async handle(c, { params, body }, { caller }) {
-        // A form or a "simple" request of another page can send text/plain, never this.
-        if (!/^application\/json\s*(;|$)/i.test(c.req.header('content-type') ?? '')) {
-          throw new HTTPException(415, { message: 'Send the decision as application/json.' })
-        }
+        await checkDecides(c, ports, params.approval_id, caller)
+        const decision = given(body) as Decision
+        return json(c, shownTo(await decideHold(ports, params.approval_id, decision, caller.person), caller))
+      },
+    }),
+    endpoint({
+      ...one,
+      method: 'delete',
+      path: '/approvals/:approval_id/votes',
+      summary: 'Take your own approval back, while it is not enough',
+      answers: { 200: { description: 'The approval, without it', schema: Approval }, ...REFUSED },
+      async handle(c, { params }, { caller }) {
+        await checkDecides(c, ports, params.approval_id, caller)
+        return json(c, shownTo(await ports.holds.withdraw(params.approval_id, caller.person), caller))
+      },
+    }),
+    endpoint({
+      ...one,
+      method: 'post',
+      path: '/approvals/:approval_id/comments',
+      summary: 'Say something beside, which decides nothing',
+      body: CommentBody,
+      answers: { 200: { description: 'The approval, with it', schema: Approval }, ...REFUSED },
+      async handle(c, { params, body }, { caller }) {
+        checkIsJson(c)
         const hold = await ports.holds.get(params.approval_id)
-        if (hold) await checkHold(ports, hold, caller, 'approvals:decide')
-        if (caller.studio)
-          throw new RuntimeError('hold_not_yours', 'A visitor by way of Studio decides no approvals.')
-        return json(c, await decideHold(ports, params.approval_id, given(body) as Decision, nameOf(caller)))
+        if (hold) await checkHold(ports, hold, caller, 'threads:read')
+        if (!hasRole(caller.person, 'operator')) caller.needs('approver')
+        return json(
+          c,
+          shownTo(await ports.holds.comment(params.approval_id, caller.person, body.text), caller),
+        )
       },
     }),
   ]
+}
+
+/** With what whoever asks may do, so that a client need not know the rules. */
+function shownTo(hold: Hold, { person, studio }: Caller) {
+  const isPending = hold.status === 'pending'
+  const may = DECISIONS.filter(
+    (type) =>
+      isPending && !studio && hasRole(person, 'approver') && refusalOf(hold, person, type) === undefined,
+  )
+  const { identity } = person
+  const you = { identity, may, why_not: isPending && !may.includes('approve') ? whyNot(hold, person) : null }
+  return { ...hold, self_approval: person.alone, you }
+}
+
+function whyNot(hold: Hold, person: Person): string {
+  const why = refusalOf(hold, person, 'approve')?.message
+  return why ?? `To decide needs the role approver; ${person.identity} has ${person.roles.join(', ')}.`
+}
+
+/** Whoever may not see the approval is told that there is none. */
+async function checkDecides(
+  c: Context,
+  ports: ApprovalPorts,
+  approvalId: string,
+  caller: Caller,
+): Promise<void> {
+  if (c.req.method === 'POST') checkIsJson(c)
+  const hold = await ports.holds.get(approvalId)
+  if (hold) await checkHold(ports, hold, caller, 'approvals:decide')
+  if (caller.studio)
+    throw new RuntimeError('hold_not_yours', 'A visitor by way of Studio decides no approvals.')
+}
+
+/** A form or a "simple" request of another page can send text/plain, never this. */
+function checkIsJson(c: Context): void {
+  if (/^application\/json\s*(;|$)/i.test(c.req.header('content-type') ?? '')) return
+  throw new HTTPException(415, { message: 'Send it as application/json.' })
 }
 
 /** An approval of a thread that is not the caller's is not there. */

@@ -25,10 +25,39 @@ export const ApprovalList = z.object({
 export const DecisionBody = z.strictObject({
   type: z.enum(['approve', 'edit', 'reject', 'respond']),
   args: Dict.optional(),
+  args_hash: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, 'must be the hash of arguments')
+    .optional()
+    .describe('Of what the sender saw; needed where the arguments were edited'),
   message: z.string().max(20_000).optional(),
 })
 
+const Said = { by: z.string(), at: z.string() }
+
+/** Of an approval, what several people have to do with it; and what whoever asks may do. */
+const Quorum = {
+  votes: z.array(
+    z.looseObject({
+      ...Said,
+      type: z.enum(['approve', 'edit']),
+      comment: z.string().optional(),
+      senior: z.boolean().optional(),
+    }),
+  ),
+  proposal: z.object({ ...Said, args: z.json(), args_hash: z.string() }).nullable(),
+  comments: z.array(z.object({ ...Said, text: z.string() })),
+  escalated_at: z.string().nullable(),
+  self_approval: z.boolean().describe('Whether there are no keys: then whoever asked may release it'),
+  you: z
+    .object({ identity: z.string(), may: z.array(z.string()), why_not: z.string().nullable() })
+    .describe('Who asks, which decisions are theirs, and why not to approve'),
+}
+
+export const CommentBody = z.strictObject({ text: z.string().trim().min(1).max(5_000) })
+
 export const Approval = z.object({
+  ...Quorum,
   approval_id: z.string(),
   thread_id: z.string(),
   run_id: z.string(),

@@ -23,18 +23,17 @@ create table api_keys (
 
 create index api_keys_of_principal on api_keys (identity);
 
--- An assistant that every graph has belongs to no tenant ('*'). The server writes its own ones again when it starts.
-
 -- Items of one tenant are not there for another.
 alter table store_items add column tenant_id text collate "C" not null default 'default';
 alter table store_items drop constraint store_items_pkey;
 alter table store_items add primary key (tenant_id, namespace, key);
 
--- Whose wish a run carries out: they do not release what it asks for.
-alter table runs add column requested_by text[] not null default '{}';
-
-alter table holds add column requested_by text[] not null default '{}';
--- The words of those who are for it, as long as they are not enough, and what was said beside.
+-- The words of those who are for the call, whether they are enough already or not.
 alter table holds add column votes json not null default '[]';
+update holds set votes = json_build_array(decisions -> -1)
+where status in ('approved', 'edited') and json_array_length(decisions) > 0;
+
+-- Arguments that somebody wants to run instead, and that others have to release.
+alter table holds add column proposal json;
 alter table holds add column comments json not null default '[]';
 alter table holds add column escalated_at timestamptz;

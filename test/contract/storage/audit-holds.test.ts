@@ -18,6 +18,8 @@ import {
 
 const HOUR_MS = 3_600_000
 
+const ANN = { ...LOCAL, identity: 'ann' }
+
 onEachDatabase((database) => {
   const storage = useStorage(database)
 
@@ -57,7 +59,7 @@ onEachDatabase((database) => {
         ...(await newRunOf(threadId)),
         request: { ...(await requestOf(threadId)), command: { goto: 'x' } },
       },
-      { createThread: false, allowed: {}, by: { ...LOCAL, identity: 'ann' }, answers: [] },
+      { createThread: false, allowed: {}, by: ANN, answers: [] },
     )
     expect(await told(threadId)).toEqual(['hold.requested agent pending', 'hold.cancelled person command'])
     const run = await claimOf(mine, await createWorker(mine), threadId)
@@ -70,7 +72,7 @@ onEachDatabase((database) => {
     test.each(['deleted', 'cancelled'] as const)('%s', async (how) => {
       const { mine } = storage
       const { threadId, approvalId } = await held()
-      const hold = await mine.holds.decide(approvalId, { type: 'approve' }, 'ann', undefined)
+      const hold = await mine.holds.decide(approvalId, { type: 'approve' }, ANN, undefined)
       const runId = hold.resumed_run_id ?? ''
       if (how === 'deleted') await mine.runs.delete(threadId, runId, 'bob')
       else await mine.runs.cancel(threadId, runId, 'rollback', 'bob')
@@ -85,7 +87,7 @@ onEachDatabase((database) => {
     test('rolled back', async () => {
       const { mine } = storage
       const { threadId, approvalId } = await held()
-      await mine.holds.decide(approvalId, { type: 'reject', message: 'no' }, 'ann', undefined)
+      await mine.holds.decide(approvalId, { type: 'reject', message: 'no' }, ANN, undefined)
       const run = await claimOf(mine, await createWorker(mine), threadId)
       expect(await mine.queue.settle(run, { status: 'rolled_back' })).toBe(true)
       expect((await told(threadId)).at(-1)).toBe('hold.reopened agent run_rolled_back')
@@ -97,7 +99,7 @@ onEachDatabase((database) => {
     const { threadId, approvalId } = await held()
     await Promise.allSettled(
       [mine, other, mine, other].map(({ holds }) =>
-        holds.decide(approvalId, { type: 'approve' }, 'ann', undefined),
+        holds.decide(approvalId, { type: 'approve' }, ANN, undefined),
       ),
     )
     expect(await told(threadId)).toEqual(['hold.requested agent pending', 'hold.decided person approved'])

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { createEffects } from '../../../storage/effects.ts'
+import { LOCAL } from '../../../runtime/people.ts'
 import { newId } from '../../../runtime/ids.ts'
 import { doubtId } from '../../../runtime/call.ts'
 import { type HoldRequest, type Needs, ONE_PERSON } from '../../../runtime/hold.ts'
@@ -22,7 +23,7 @@ onEachDatabase((database) => {
     const { threadId, ids } = await held([{ n: 1 }])
     const answers = await Promise.allSettled(
       (['approve', 'reject', 'approve', 'reject'] as const).map((type, index) =>
-        (index % 2 === 0 ? mine : other).holds.decide(ids[0] ?? '', { type }, 'local', undefined),
+        (index % 2 === 0 ? mine : other).holds.decide(ids[0] ?? '', { type }, LOCAL, undefined),
       ),
     )
     expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
@@ -36,8 +37,8 @@ onEachDatabase((database) => {
     const { mine, other } = storage
     const { threadId, state, ids } = await held([{ n: 1 }, { n: 2 }])
     const [first, second] = await Promise.all([
-      mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined),
-      other.holds.decide(ids[1] ?? '', { type: 'reject', message: 'no' }, 'local', undefined),
+      mine.holds.decide(ids[0] ?? '', { type: 'approve' }, LOCAL, undefined),
+      other.holds.decide(ids[1] ?? '', { type: 'reject', message: 'no' }, LOCAL, undefined),
     ])
     const resumed = [first.resumed_run_id, second.resumed_run_id].filter((id) => id !== null)
     expect(resumed).toHaveLength(1)
@@ -63,7 +64,7 @@ onEachDatabase((database) => {
     const expired = async () =>
       (await mine.threads.expired(new Date(Date.now() + 3_600_000))).map((thread) => thread.threadId)
     expect(await expired()).not.toContain(threadId)
-    await mine.holds.decide(ids[0] ?? '', { type: 'reject' }, 'local', undefined)
+    await mine.holds.decide(ids[0] ?? '', { type: 'reject' }, LOCAL, undefined)
     await mine.queue.settle(await claimOf(mine, await createWorker(mine), threadId), endedWell())
     expect(await expired()).toContain(threadId)
   })
@@ -74,7 +75,7 @@ onEachDatabase((database) => {
     const call = { threadId, messageId: state.messageId, callId: 'call-0' }
     const hash = state.holds[0]?.args_hash ?? ''
     const doubt = doubtId(call, hash, 'owner')
-    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, LOCAL, undefined)
     const run = await claimOf(mine, await createWorker(mine), threadId)
     const intent = { call, argsHash: hash, tool: 'send_email', effect: 'once', key: newId() } as const
     expect(await createEffects(mine.db).ledger(run).intend(intent)).toEqual({ state: 'begin' })
@@ -90,12 +91,12 @@ onEachDatabase((database) => {
     const effect = async () =>
       (await createEffects(mine.db).list(threadId, { limit: 9, offset: 0 }))[0]?.status
 
-    const { resumed_run_id } = await mine.holds.decide(doubt, { type: 'approve' }, 'local', undefined)
+    const { resumed_run_id } = await mine.holds.decide(doubt, { type: 'approve' }, LOCAL, undefined)
     expect(await effect()).toBe('retry')
     await mine.runs.cancel(threadId, resumed_run_id ?? '', 'interrupt')
     expect(await mine.holds.get(doubt)).toMatchObject({ status: 'pending' })
     expect(await effect()).toBe('intended')
-    await mine.holds.decide(doubt, { type: 'reject' }, 'local', undefined)
+    await mine.holds.decide(doubt, { type: 'reject' }, LOCAL, undefined)
     expect(await effect()).toBe('skipped')
   })
 
@@ -117,7 +118,7 @@ onEachDatabase((database) => {
     const { mine } = storage
     const { threadId, run, ids } = await held([{ n: 1 }])
     await expect(mine.runs.delete(threadId, run.run_id)).rejects.toMatchObject({ code: 'thread_held' })
-    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, LOCAL, undefined)
     await mine.queue.settle(await claimOf(mine, await createWorker(mine), threadId), endedWell())
     expect(await mine.runs.delete(threadId, run.run_id)).toBe(true)
   })
@@ -125,7 +126,7 @@ onEachDatabase((database) => {
   test("a deleted thread's decisions release nothing, and its id is nobody else's", async () => {
     const { mine } = storage
     const { threadId, state, ids } = await held([{ n: 1 }])
-    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, LOCAL, undefined)
     await mine.queue.settle(await claimOf(mine, await createWorker(mine), threadId), endedWell())
     await mine.threads.delete(threadId)
     const call = { threadId, messageId: state.messageId, callId: 'call-0' }
@@ -156,15 +157,17 @@ onEachDatabase((database) => {
       undefined,
       undefined,
     ])
-    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
-    await mine.holds.decide(ids[1] ?? '', { type: 'edit', args: { n: 5 } }, 'local', {
+    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, LOCAL, undefined)
+    await mine.holds.decide(ids[1] ?? '', { type: 'edit', args: { n: 5 } }, LOCAL, {
       args: { n: 5 },
       hash: 'edited',
-      needs: { ...ONE_PERSON, who: ['ops'] },
+      needs: { ...ONE_PERSON, who: ['approver', 'ops'] },
     })
-    expect(await mine.holds.get(ids[1] ?? '')).toMatchObject({ needs: { approvers: 1, who: ['ops'] } })
-    await mine.holds.decide(ids[2] ?? '', { type: 'reject' }, 'local', undefined)
-    await mine.holds.decide(ids[3] ?? '', { type: 'respond', message: 'x' }, 'local', undefined)
+    expect(await mine.holds.get(ids[1] ?? '')).toMatchObject({
+      needs: { approvers: 1, who: ['approver', 'ops'] },
+    })
+    await mine.holds.decide(ids[2] ?? '', { type: 'reject' }, LOCAL, undefined)
+    await mine.holds.decide(ids[3] ?? '', { type: 'respond', message: 'x' }, LOCAL, undefined)
     expect(await Promise.all([0, 1, 2, 3].map(releasedHash))).toEqual([
       state.holds[0]?.args_hash,
       'edited',
@@ -182,12 +185,13 @@ onEachDatabase((database) => {
     const { mine } = storage
     const { threadId, state, ids } = await held([{ n: 1 }])
     const call = { threadId, messageId: state.messageId, callId: 'call-0' }
-    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, LOCAL, undefined)
     const worker = await createWorker(mine)
     await mine.queue.settle(await claimOf(mine, worker, threadId), endedWell())
     expect(await mine.holds.released(call)).toEqual({
       hash: state.holds[0]?.args_hash,
       approvals: ['local'],
+      seniors: 0,
     })
 
     await createRun(mine, threadId)
@@ -201,14 +205,14 @@ onEachDatabase((database) => {
       decided_at: null,
     })
     expect(await mine.holds.released(call)).toBeUndefined()
-    await mine.holds.decide(ids[0] ?? '', { type: 'reject' }, 'local', undefined)
+    await mine.holds.decide(ids[0] ?? '', { type: 'reject' }, LOCAL, undefined)
     expect(await mine.holds.released(call)).toBeUndefined()
   })
 
   test('the same pause reported again leaves what was decided', async () => {
     const { mine } = storage
     const { threadId, state, ids } = await held([{ n: 1 }, { n: 2 }])
-    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, LOCAL, undefined)
     // Another pause of the thread was answered meanwhile, and this one was met again.
     await createRun(mine, threadId, { request: { command: { resume: {} } } })
     await mine.queue.settle(await claimOf(mine, await createWorker(mine), threadId), endedWell(state))
@@ -222,7 +226,7 @@ onEachDatabase((database) => {
     await createRun(mine, threadId, { request: { command: { goto: '__end__' } } })
     expect(await mine.holds.get(ids[0] ?? '')).toMatchObject({ status: 'cancelled' })
     await expect(
-      mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined),
+      mine.holds.decide(ids[0] ?? '', { type: 'approve' }, LOCAL, undefined),
     ).rejects.toMatchObject({
       code: 'hold_decided',
     })
@@ -235,7 +239,7 @@ onEachDatabase((database) => {
     const { threadId, ids } = await held([{ n: 1 }, { n: 2 }])
     const expiry = Date.parse((await mine.holds.get(ids[0] ?? ''))?.expires_at ?? '')
     expect(await mine.holds.expire(new Date(expiry - 60_000))).toBe(0)
-    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+    await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, LOCAL, undefined)
     const swept = await Promise.all([mine, other].map(({ holds }) => holds.expire(new Date(expiry + 60_000))))
     expect(swept.reduce((sum, n) => sum + n)).toBe(1)
     expect(await mine.holds.get(ids[1] ?? '')).toMatchObject({ status: 'expired' })
@@ -265,7 +269,7 @@ onEachDatabase((database) => {
     expect(second).toMatchObject({ expires_at: null, needs: never })
     expect(await mine.holds.expire(new Date(Date.now() + 1e12))).toBe(1)
     expect(await mine.holds.get(second?.approval_id ?? '')).toMatchObject({ status: 'pending' })
-    const decided = await mine.holds.decide(second?.approval_id ?? '', { type: 'approve' }, 'ada', undefined)
+    const decided = await mine.holds.decide(second?.approval_id ?? '', { type: 'approve' }, LOCAL, undefined)
     expect(decided.resumed_run_id).not.toBeNull()
   })
 
@@ -276,7 +280,7 @@ onEachDatabase((database) => {
     expect(await mine.threads.delete(threadId)).toBe(true)
     expect(await mine.holds.get(ids[0] ?? '')).toMatchObject({ status: 'cancelled' })
     await expect(
-      mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined),
+      mine.holds.decide(ids[0] ?? '', { type: 'approve' }, LOCAL, undefined),
     ).rejects.toMatchObject({
       code: 'hold_decided',
     })
@@ -290,7 +294,7 @@ onEachDatabase((database) => {
     test(`an answer whose run is ${how} before it begins leaves the question open`, async () => {
       const { mine } = storage
       const { threadId, state, ids } = await held([{ n: 1 }])
-      const decide = () => mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+      const decide = () => mine.holds.decide(ids[0] ?? '', { type: 'approve' }, LOCAL, undefined)
       const runId = (await decide()).resumed_run_id ?? ''
       if (how === 'deleted') expect(await mine.runs.delete(threadId, runId)).toBe(true)
       else await mine.runs.cancel(threadId, runId, how === 'cancelled' ? 'interrupt' : 'rollback')
@@ -312,7 +316,7 @@ onEachDatabase((database) => {
   test('an answer that was given stays given when the record of its run is deleted', async () => {
     const { mine } = storage
     const { threadId, ids } = await held([{ n: 1 }])
-    const hold = await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, 'local', undefined)
+    const hold = await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, LOCAL, undefined)
     await mine.queue.settle(await claimOf(mine, await createWorker(mine), threadId), endedWell())
     expect(await mine.runs.delete(threadId, hold.resumed_run_id ?? '')).toBe(true)
     expect(await mine.holds.get(ids[0] ?? '')).toMatchObject({ status: 'approved' })
@@ -321,7 +325,7 @@ onEachDatabase((database) => {
 
   test('a decision on an approval that does not exist changes nothing', async () => {
     await expect(
-      storage.mine.holds.decide(newId(), { type: 'approve' }, 'local', undefined),
+      storage.mine.holds.decide(newId(), { type: 'approve' }, LOCAL, undefined),
     ).rejects.toMatchObject({ code: 'hold_not_found' })
     expect(await storage.mine.holds.countPending()).toBe(0)
   })
@@ -330,7 +334,7 @@ onEachDatabase((database) => {
     const { mine } = storage
     const { threadId, ids } = await held([{ n: 1 }, { n: 2 }, { n: 3 }])
     await held([{ n: 4 }])
-    await mine.holds.decide(ids[0] ?? '', { type: 'reject' }, 'local', undefined)
+    await mine.holds.decide(ids[0] ?? '', { type: 'reject' }, LOCAL, undefined)
     const page = { limit: 1, offset: 1 }
     expect(await mine.holds.search({ thread_id: threadId, status: 'pending', ...page })).toMatchObject({
       total: 2,

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { LOCAL } from '../../../runtime/people.ts'
 import { newId } from '../../../runtime/ids.ts'
 import { topics } from '../../../runtime/topics.ts'
 import type { ClaimedRun } from '../../../runtime/run.ts'
@@ -108,7 +109,7 @@ onEachDatabase((database) => {
     const hold = await mine.holds.decide(
       state.holds[0]?.approval_id ?? '',
       { type: 'approve' },
-      'local',
+      LOCAL,
       undefined,
     )
     const answer = await claimOf(mine, worker, threadId)

@@ -1,5 +1,6 @@
 import { Annotation, END, START, StateGraph } from '@langchain/langgraph'
 import { expect, test } from 'vitest'
+import { LOCAL } from '../../../runtime/people.ts'
 import { ONE_PERSON } from '../../../runtime/hold.ts'
 import type { Json } from '../../../runtime/json.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
@@ -134,7 +135,7 @@ onEachDatabase((database) => {
     const [first] = state.holds
     const args = { body: `${NUL}${LONE}` }
     const message = `why${NUL}`
-    await storage.mine.holds.decide(first?.approval_id ?? '', { type: 'edit', args, message }, 'local', {
+    await storage.mine.holds.decide(first?.approval_id ?? '', { type: 'edit', args, message }, LOCAL, {
       args,
       hash: 'h',
       needs: ONE_PERSON,

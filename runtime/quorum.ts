@@ -1,0 +1,65 @@
+import { RuntimeError } from './errors.ts'
+import { type DecisionType, type Hold, type Needs, peopleOf, type Vote } from './hold.ts'
+import { hasRole, isRole, type Person } from './people.ts'
+
+type Asked = Pick<Hold, 'needs' | 'requester' | 'proposal' | 'votes'>
+
+/** Whether so many, and so many seniors, are for it. */
+export function isQuorum(
+  votes: Vote[],
+  { approvers, seniors }: Pick<Needs, 'approvers' | 'seniors'>,
+): boolean {
+  const people = new Set(votes.map(({ by }) => by))
+  const senior = new Set(votes.filter((vote) => vote.senior).map(({ by }) => by))
+  return people.size >= approvers && senior.size >= seniors
+}
+
+/** Why the person may not say that; `undefined` where they may. */
+export function refusalOf(hold: Asked, person: Person, type: DecisionType): RuntimeError | undefined {
+  const { needs, requester, proposal } = hold
+  const releases = type === 'approve' || type === 'edit'
+  if (person.kind === 'agent') return notYours(`${person.identity} is an agent, and agents decide nothing.`)
+  if (person.alone) return releases ? whyNotAlone(needs, person) : undefined
+  if (requester === person.identity)
+    return selfApproval(`${person.identity} started this run. Somebody else has to decide.`)
+  if (!mayDecide(needs.who, person))
+    return notYours(`This is decided by: ${needs.who.join(', ')}. ${person.identity} is none of them.`)
+  if (type !== 'approve') return undefined
+  if (proposal?.by === person.identity)
+    return selfApproval(`${person.identity} wrote these arguments. Somebody else has to approve them.`)
+  if (hold.votes.some(({ by }) => by === person.identity))
+    return new RuntimeError('already_voted', `${person.identity} has approved already. ${stillNeeds(hold)}`)
+  return undefined
+}
+
+/** Whether the person is named, or has a role that is. */
+export function mayDecide(who: string[], person: Person): boolean {
+  return who.some((one) => (isRole(one) ? hasRole(person, one) : one === person.identity))
+}
+
+/** There is one principal without keys, for whom alone self-approval is no question. */
+function whyNotAlone(needs: Needs, person: Person): RuntimeError | undefined {
+  const only = 'It can only be rejected or answered, until there are keys (holdpoint keys create).'
+  if (needs.approvers > 1 || needs.seniors > 0)
+    return notYours(`This call needs ${peopleOf(needs)}, and without keys there is one. ${only}`)
+  if (!mayDecide(needs.who, person))
+    return notYours(`This is decided by: ${needs.who.join(', ')}, and without keys nobody is. ${only}`)
+  return undefined
+}
+
+/** What a call that waits still needs, in words. */
+export function stillNeeds({ needs, votes }: Pick<Asked, 'needs' | 'votes'>): string {
+  const people = Math.max(0, needs.approvers - votes.length)
+  const seniors = Math.max(0, needs.seniors - votes.filter((vote) => vote.senior).length)
+  if (seniors >= people && seniors > 0)
+    return `It still needs ${seniors === 1 ? 'a senior' : `${seniors} seniors`}.`
+  return `It still needs ${peopleOf({ approvers: people, seniors })}.`
+}
+
+function notYours(message: string): RuntimeError {
+  return new RuntimeError('hold_not_yours', message)
+}
+
+function selfApproval(message: string): RuntimeError {
+  return new RuntimeError('self_approval', `self_approval: ${message}`)
+}
