@@ -111,8 +111,10 @@ export interface AuditFilter {
   limit: number
   /** The entries behind this one. */
   after?: AuditPlace
-  /** Only entries of threads that there are, and whose metadata contains this. Unset: all. */
+  /** Only entries of threads that there are, and that whoever asks may see. Unset: all. */
   allowed?: Allowed
+  /** With `allowed`, also what was changed of a tenant's keys and people. */
+  administrationOf?: string
 }
 
 export type AuditPlace = Pick<AuditEntry, 'at' | 'chain' | 'seq'>

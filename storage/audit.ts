@@ -13,7 +13,7 @@ const searchSql = (order: 'asc' | 'desc') => `
     and ($7::text is null or ((entry ->> 'at') collate "C", chain, seq) ${order === 'asc' ? '>' : '<'} ($7, $8, $9))
     and ($10::jsonb is null or exists (
       select 1 from threads where threads.thread_id = (entry ->> 'thread_id')::uuid and ${allowedSql('$10', 'threads')}
-    ))
+    ) or (entry ->> 'thread_id' is null and entry -> 'data' ->> 'tenant' = $12))
   order by (entry ->> 'at') collate "C" ${order}, chain ${order}, seq ${order}
   limit $11`
 
@@ -58,5 +58,6 @@ function searchValues(filter: AuditFilter): unknown[] {
     after?.seq ?? null,
     allowed === undefined ? null : jsonb(allowed),
     filter.limit,
+    filter.administrationOf ?? null,
   ]
 }

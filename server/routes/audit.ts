@@ -40,9 +40,14 @@ export function auditRoutes({ audit }: AuditPorts): Endpoint[] {
           ...(cursor === undefined ? {} : { after: placeOf(cursor) }),
           // With authentication only what belongs to a thread that the caller may find.
           ...(caller.user === undefined ? {} : { allowed }),
+          ...(caller.user?.permissions.includes('holdpoint:admin') === true
+            ? { administrationOf: caller.person.tenant }
+            : {}),
         }
-        if (c.req.header('accept')?.includes('application/x-ndjson') === true)
+        if (c.req.header('accept')?.includes('application/x-ndjson') === true) {
+          caller.needs('admin')
           return await exported(c, audit, filter, limit)
+        }
         if (limit !== undefined && limit > MAX_PAGE)
           throw new HTTPException(422, {
             message: `query.limit: at most ${MAX_PAGE}; for more send Accept: application/x-ndjson`,
