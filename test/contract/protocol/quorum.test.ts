@@ -1,9 +1,9 @@
 import { Client } from '@langchain/langgraph-sdk'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Hold } from '../../../runtime/hold.ts'
 import { onEachDatabase, onEmbedded } from '../../support/each-database.ts'
 import { type Keyed, useKeyedStage } from '../../support/keys.ts'
-import { mailsAbout, mailTo, says, untilThread, useStage, WAIT } from '../../support/stage.ts'
+import { mailsAbout, mailTo, says, untilThread, useStage } from '../../support/stage.ts'
 
 const POLICY = new URL('../../support/quorum/policy.json', import.meta.url).pathname
 
@@ -42,7 +42,11 @@ onEachDatabase((database) => {
   const approve = (name: Name, path: string) => decide(name, path, { type: 'approve' })
   const see = async (name: Name, path: string) => (await as(name, 'GET', path)).json<Shown>()
   const sent = async (subject: string) => await mailsAbout(subject, stage.mails)
-  const untilSent = (subject: string) => vi.waitFor(async () => expect(await sent(subject)).toBe(1), WAIT)
+  /** The run has gone on to its end, and has sent it once. */
+  async function untilSent(threadId: string, subject: string) {
+    await untilThread(client('otto'), threadId, 'idle')
+    expect(await sent(subject)).toBe(1)
+  }
   test('a call that needs two waits with the first one’s vote, and runs with the second one’s', async () => {
     const subject = `two-${database.embedded}`
     const { hold, path, threadId } = await held(subject)
@@ -76,7 +80,7 @@ onEachDatabase((database) => {
         { by: 'ben', type: 'approve' },
       ],
     })
-    await untilSent(subject)
+    await untilSent(threadId, subject)
     const audit = (await as('vera', 'GET', `/audit?thread_id=${threadId}`)).json<
       { kind: string; actor: string; data: object }[]
     >()
@@ -138,21 +142,21 @@ onEachDatabase((database) => {
 
   test('where a senior is asked for, people who are none are never enough', async () => {
     const subject = `senior-${database.embedded}`
-    const { path } = await held(subject)
+    const { path, threadId } = await held(subject)
     for (const name of ['ada', 'ben', 'grace'] as const)
       expect((await approve(name, path)).json()).toMatchObject({ status: 'pending' })
     expect((await see('sam', path)).you.may).toContain('approve')
     expect((await approve('sam', path)).json()).toMatchObject({ status: 'approved' })
-    await untilSent(subject)
+    await untilSent(threadId, subject)
   })
 
   test('a call of named people is theirs alone', async () => {
-    const { path } = await held('named')
+    const { path, threadId } = await held(`named-${database.embedded}`)
     const refused = await approve('sam', path)
     expect([refused.status, refused.text]).toEqual([403, 'This is decided by: grace. sam is none of them.'])
     expect((await decide('ada', path, { type: 'reject' })).status).toBe(403)
     expect((await approve('grace', path)).json()).toMatchObject({ status: 'approved' })
-    await untilSent('named')
+    await untilSent(threadId, `named-${database.embedded}`)
   })
 
   test('a vote that is taken back does not count; one rejection ends all', async () => {
@@ -175,7 +179,7 @@ onEachDatabase((database) => {
 
   test('an edit is released by others, who name what they saw', async () => {
     const subject = `two-edit-${database.embedded}`
-    const { path, hold } = await held(subject)
+    const { path, hold, threadId } = await held(subject)
     await approve('ada', path)
     const args = { ...mailTo(subject).args, body: 'Another body.' }
     const edited = (await decide('ben', path, { type: 'edit', args })).json<Shown>()
@@ -208,7 +212,7 @@ onEachDatabase((database) => {
         { type: 'approve', by: 'sam' },
       ],
     })
-    await untilSent('Another body.')
+    await untilSent(threadId, 'Another body.')
   })
 
   test('an approval of other arguments than those that are held is none', async () => {
