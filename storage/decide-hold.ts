@@ -168,7 +168,15 @@ async function propose(
   const { by, at } = said
   const proposal = { args, args_hash: hash, by, at }
   const decisions = [...hold.decisions, said]
-  const waiting = await changeHold(client, { ...hold, needs, decisions, proposal, votes: [] })
+  // Handed on, it stays so: the policy would ask those again who had their time.
+  const who = hold.escalated_at === null ? needs.who : hold.needs.who
+  const waiting = await changeHold(client, {
+    ...hold,
+    needs: { ...needs, who },
+    decisions,
+    proposal,
+    votes: [],
+  })
   recordWaiting(client, 'hold.edited', waiting, person(by), {
     edited_sha256: hash,
     ...(said.message === undefined ? {} : { message_sha256: sha256(said.message) }),
