@@ -1,8 +1,9 @@
 // @ts-check
+import { keyHeader } from './key.js'
 
 /**
  * @typedef {'pending' | 'approved' | 'edited' | 'rejected' | 'responded' | 'expired' | 'cancelled'} Status
- * @typedef {{ type: 'approve' | 'edit' | 'reject' | 'respond', args?: Args, message?: string }} Decision
+ * @typedef {{ type: 'approve' | 'edit' | 'reject' | 'respond', args?: Args, args_hash?: string, message?: string }} Decision
  * @typedef {Record<string, unknown>} Args
  *
  * @typedef {object} Approval
@@ -22,10 +23,18 @@
  * @property {Needs} needs
  * @property {Status} status
  * @property {(Decision & { by: string, at: string })[]} decisions
+ * @property {Vote[]} votes
+ * @property {{ args: Args, args_hash: string, by: string, at: string } | null} proposal what somebody wants to run instead
+ * @property {{ by: string, at: string, text: string }[]} comments
+ * @property {string | null} escalated_at
+ * @property {boolean} self_approval there are no keys
+ * @property {{ identity: string, may: string[], why_not: string | null }} you who asks, and what they may do
  * @property {string} created_at
  * @property {string | null} expires_at null: it waits for as long as it takes
  * @property {string | null} decided_at
  * @property {string | null} resumed_run_id
+ *
+ * @typedef {{ by: string, type: 'approve' | 'edit', at: string, comment?: string, senior?: boolean }} Vote
  *
  * @typedef {object} Needs what releases a call
  * @property {number} approvers
@@ -83,6 +92,15 @@ export async function decide(id, decision) {
 }
 
 /**
+ * Takes your own approval back.
+ * @param {string} id
+ * @returns {Promise<Approval>}
+ */
+export async function withdraw(id) {
+  return await (await request(`/approvals/${encodeURIComponent(id)}/votes`, { method: 'DELETE' })).json()
+}
+
+/**
  * @param {string} threadId
  * @param {string} runId
  * @param {AbortSignal} [signal]
@@ -113,7 +131,7 @@ export function runPath(threadId, runId) {
 
 /** @param {string} path @param {RequestInit} init */
 async function request(path, init) {
-  const response = await fetch(path, init)
+  const response = await fetch(path, { ...init, headers: { ...init.headers, ...keyHeader() } })
   if (!response.ok)
     throw new Refusal(response.status, (await response.text()) || `The server answered ${response.status}.`)
   return response

@@ -3,6 +3,7 @@ import { getApproval, listApprovals, Refusal } from './api.js'
 import { summaryOf } from './call.js'
 import { createDetail } from './detail.js'
 import { h, setText } from './element.js'
+import { forgetKey, keyForm, keyOfTab } from './key.js'
 import { createList } from './list.js'
 import { hashOf, readRoute } from './route.js'
 import { moment } from './when.js'
@@ -25,6 +26,9 @@ const detailPane = the('detail', HTMLElement)
 const filter = the('filter', HTMLSelectElement)
 const offline = the('offline', HTMLElement)
 const news = the('news', HTMLElement)
+const panes = the('panes', HTMLElement)
+const door = the('door', HTMLElement)
+const principal = the('principal', HTMLElement)
 const showList = createList(list)
 
 let route = readRoute()
@@ -50,6 +54,7 @@ async function refresh() {
       route.status === 'pending'
         ? { items, total }
         : await listApprovals({ status: 'pending', limit: PAGE }, signal)
+    letIn()
     drawList(items, total)
     tell(waiting)
     if (WIDE.matches && route.id === null && detail === null && items[0]) choose(items[0].approval_id)
@@ -58,11 +63,43 @@ async function refresh() {
     offline.hidden = true
   } catch (error) {
     if (signal.aborted) return
+    if (error instanceof Refusal && error.status === 401) return askForKey(error.message)
     setText(offline, wordsOf(error))
     offline.hidden = false
   }
   if (signal.aborted) return
   timer = window.setTimeout(refresh, pause())
+}
+
+/** Nothing of what was shown to somebody else stays. @param {string} why */
+function askForKey(why) {
+  if (!door.hidden && keyOfTab() === null) return
+  panes.hidden = true
+  detail = null
+  announced = null
+  showList([], route)
+  detailPane.replaceChildren()
+  setText(principal, '')
+  door.hidden = false
+  door.replaceChildren(keyForm(why, () => void refresh()))
+  door.querySelector('input')?.focus()
+}
+
+function letIn() {
+  if (panes.hidden) {
+    door.replaceChildren()
+    door.hidden = true
+    panes.hidden = false
+    follow()
+  }
+  const leave = () => {
+    forgetKey()
+    void refresh()
+  }
+  const alone = 'No keys are configured: whoever reaches this page decides as local.'
+  if (keyOfTab() === null) principal.replaceChildren(h('span', { title: alone }, 'as ', h('b', {}, 'local')))
+  else if (principal.querySelector('button') === null)
+    principal.replaceChildren(h('button', { type: 'button', class: 'quiet', click: leave }, 'Leave'))
 }
 
 function pause() {

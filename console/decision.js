@@ -1,7 +1,7 @@
 // @ts-check
 import { decide, Refusal } from './api.js'
 import { editorOf, area } from './edit.js'
-import { h, setText } from './element.js'
+import { h, revealed, setText } from './element.js'
 
 /**
  * @typedef {import('./api.js').Approval} Approval
@@ -60,22 +60,25 @@ export function decisionPanel(approval, listener) {
   const forms = formsFor(approval, send, () => show(bar, bar.querySelector('button')))
   const doubt = approval.kind === 'in_doubt'
   const words = doubt ? WORDS.in_doubt : WORDS.tool
+  const { may, why_not } = approval.you
   const bar = h(
     'div',
     { class: 'bar' },
     h(
       'div',
       { class: 'buttons' },
-      h(
-        'button',
-        { type: 'button', class: 'approve', click: () => void send(() => ({ type: 'approve' })) },
-        words.approve,
-      ),
+      may.includes('approve') &&
+        h(
+          'button',
+          { type: 'button', class: 'approve', click: () => void send(() => approvalOf(approval)) },
+          words.approve,
+        ),
       // What may have happened already cannot be changed any more.
-      ...(doubt ? [] : [opener('Edit', forms.edit)]),
-      opener(words.reject, forms.reject, 'reject'),
-      opener(words.respond, forms.respond, 'quiet'),
+      !doubt && may.includes('edit') && opener('Edit', forms.edit),
+      may.includes('reject') && opener(words.reject, forms.reject, 'reject'),
+      may.includes('respond') && opener(words.respond, forms.respond, 'quiet'),
     ),
+    why_not === null ? null : h('p', { class: 'hint', role: 'note' }, revealed(why_not)),
   )
 
   /** @param {string} label @param {HTMLElement} form @param {string} [look] */
@@ -106,18 +109,25 @@ export function decisionPanel(approval, listener) {
  * @param {() => void} back
  */
 function formsFor(approval, send, back) {
-  const editor = editorOf(approval.tool, approval.args)
+  const alone = approval.self_approval
+  const editor = editorOf(approval.tool, approval.proposal?.args ?? approval.args)
   const before = JSON.stringify(editor.read())
   const reason = area('Why not? The agent reads it', '', 3)
   const meaning = approval.kind === 'in_doubt' ? 'which happened' : 'which does not run'
   const answer = area(`What the agent gets as the result of ${approval.tool}, ${meaning}`, '', 4)
   return {
-    edit: form('Edit', editor.nodes, 'Approve with these changes', 'approve', () => {
-      const args = editor.read()
-      if (JSON.stringify(args) === before)
-        throw new Error('Nothing is changed yet. To run the call as it is, go back and approve it.')
-      return { type: 'edit', args }
-    }),
+    edit: form(
+      'Edit',
+      editor.nodes,
+      alone ? 'Approve with these changes' : 'Propose these changes',
+      'approve',
+      () => {
+        const args = editor.read()
+        if (JSON.stringify(args) === before)
+          throw new Error('Nothing is changed yet. To run the call as it is, go back and approve it.')
+        return { type: 'edit', args }
+      },
+    ),
     reject: form('Reject', [reason.node], 'Reject', 'reject', () => ({
       type: 'reject',
       ...(reason.value().trim() === '' ? {} : { message: reason.value().trim() }),
@@ -147,6 +157,11 @@ function formsFor(approval, send, back) {
       ),
     )
   }
+}
+
+/** Of what is shown, and of nothing else. @param {Approval} approval @returns {Decision} */
+function approvalOf({ args_hash, proposal }) {
+  return { type: 'approve', args_hash: proposal?.args_hash ?? args_hash }
 }
 
 /** @template T @param {() => Promise<T>} work @returns {Promise<[T, undefined] | [undefined, unknown]>} */

@@ -4,6 +4,7 @@ import { previewOf } from './call.js'
 import { decisionPanel } from './decision.js'
 import { h, revealed, setText } from './element.js'
 import { outcomeOf } from './outcome.js'
+import { standingOf } from './standing.js'
 import { ago, isSoon, moment, until } from './when.js'
 
 /**
@@ -32,7 +33,9 @@ export function createDetail(first, listener) {
   const status = h('span', { class: 'badge' })
   const asked = h('span')
   const expires = h('span')
+  const people = h('div')
   const below = h('div', { class: 'below' })
+  let standing = ''
   let drawn = ''
   let notice = ''
   /** @type {HTMLElement | null} */
@@ -48,6 +51,7 @@ export function createDetail(first, listener) {
     h('header', {}, heading, status, riskBadge(first.risk), h('p', { class: 'hint' }, asked, expires)),
     h('p', { class: 'reason' }, revealed(first.reason)),
     previewOf(first.tool, first.args),
+    people,
     below,
     facts(first),
   )
@@ -61,7 +65,9 @@ export function createDetail(first, listener) {
     setText(asked, `asked ${ago(next.created_at)}`)
     setText(expires, next.status === 'pending' ? ` · ${expiryOf(next)}` : '')
     expires.className = isSoon(next.expires_at) ? 'soon' : ''
-    const state = JSON.stringify([next.status, next.decisions, next.resumed_run_id])
+    drawPeople(next)
+    const { status: now, decisions, resumed_run_id, proposal, you } = next
+    const state = JSON.stringify([now, decisions, resumed_run_id, proposal, you])
     if (state === drawn) return
     drawn = state
     if (next.status === 'pending') drawPending(next)
@@ -69,10 +75,22 @@ export function createDetail(first, listener) {
   }
 
   /** @param {Approval} next */
+  function drawPeople(next) {
+    const { votes, comments, escalated_at, proposal, you, status: now } = next
+    const state = JSON.stringify([votes, comments, escalated_at, proposal, you.identity, now])
+    if (state === standing) return
+    standing = state
+    people.replaceChildren(
+      standingOf(next, (changed) => void changed.then(update, () => {}).finally(listener.decided)),
+    )
+  }
+
+  /** @param {Approval} next */
   function drawPending(next) {
     outcome = null
     notice = ''
-    unsent = null
+    // What was being written is not sent of other arguments, nor lost.
+    unsent = panel?.retire() ?? null
     panel = decisionPanel(next, {
       decided(decided) {
         panel = null
@@ -85,7 +103,7 @@ export function createDetail(first, listener) {
         listener.decided()
       },
     })
-    below.replaceChildren(panel.node, selfApproval())
+    below.replaceChildren(panel.node, youOf(next), ...(unsent ? [unsent] : []))
   }
 
   /** @param {Parameters<typeof outcomeOf>[0]} next */
@@ -116,13 +134,16 @@ export function riskBadge(risk) {
   return h('span', { class: `badge risk risk-${risk}` }, `${risk} risk`)
 }
 
-function selfApproval() {
+/** @param {Approval} approval */
+function youOf({ self_approval, you }) {
   return h(
     'p',
     { class: 'hint' },
     'You decide as ',
-    h('b', {}, 'local'),
-    '. No keys are configured, so everybody who reaches this page decides as the same person, also about runs that they started themselves.',
+    h('b', {}, revealed(you.identity)),
+    self_approval
+      ? '. No keys are configured, so everybody who reaches this page decides as the same person, also about runs that they started themselves.'
+      : '.',
   )
 }
 

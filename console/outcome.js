@@ -31,8 +31,11 @@ const TEXTS = {
  */
 export function outcomeOf(approval, notice) {
   const { title, meaning } = TEXTS[approval.status]
-  const decision = approval.decisions.at(-1)
-  const heading = h('h3', { tabindex: '-1' }, title, decision ? ` by ${decision.by}` : null)
+  const { decisions, votes, status } = approval
+  const decision = status === 'edited' ? decisions.findLast(({ type }) => type === 'edit') : decisions.at(-1)
+  const released = status === 'approved' || status === 'edited' ? votes.map(({ by }) => by) : []
+  const by = released.length > 0 ? released.join(' and ') : decision?.by
+  const heading = h('h3', { tabindex: '-1' }, title, by ? ' by ' : null, by ? revealed(by) : null)
   const followUp = h('div', { class: 'follow-up', role: 'status' })
   const node = h(
     'section',

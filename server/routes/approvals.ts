@@ -126,8 +126,10 @@ function shownTo(hold: Hold, { person, studio }: Caller) {
 }
 
 function whyNot(hold: Hold, person: Person): string {
-  const why = refusalOf(hold, person, 'approve')?.message
-  return why ?? `To decide needs the role approver; ${person.identity} has ${person.roles.join(', ')}.`
+  if (!hasRole(person, 'approver'))
+    return `To decide needs the role approver; ${person.identity} has ${person.roles.join(', ')}.`
+  const { message = '' } = refusalOf(hold, person, 'approve') ?? {}
+  return message.replace(/^self_approval: /, '')
 }
 
 /** Whoever may not see the approval is told that there is none. */

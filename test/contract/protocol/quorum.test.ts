@@ -113,7 +113,7 @@ onEachDatabase((database) => {
     expect(await see('otto', path)).toMatchObject({
       status: 'pending',
       votes: [],
-      you: { may: [], why_not: expect.stringContaining('self_approval') },
+      you: { may: [], why_not: expect.stringContaining('otto started') },
     })
   })
 
