@@ -1,5 +1,5 @@
 // @ts-check
-import { keyHeader } from './key.js'
+import { keyOfTab } from './key.js'
 
 /**
  * @typedef {'pending' | 'approved' | 'edited' | 'rejected' | 'responded' | 'expired' | 'cancelled'} Status
@@ -131,7 +131,10 @@ export function runPath(threadId, runId) {
 
 /** @param {string} path @param {RequestInit} init */
 async function request(path, init) {
-  const response = await fetch(path, { ...init, headers: { ...init.headers, ...keyHeader() } })
+  const headers = new Headers(init.headers)
+  const key = keyOfTab()
+  if (key !== null) headers.set('x-api-key', key)
+  const response = await fetch(path, { ...init, headers })
   if (!response.ok)
     throw new Refusal(response.status, (await response.text()) || `The server answered ${response.status}.`)
   return response

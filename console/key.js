@@ -8,12 +8,6 @@ export function keyOfTab() {
   return sessionStorage.getItem(NAME)
 }
 
-/** Sent with every request. @returns {Record<string, string>} */
-export function keyHeader() {
-  const key = keyOfTab()
-  return key === null ? {} : { 'x-api-key': key }
-}
-
 export function forgetKey() {
   sessionStorage.removeItem(NAME)
 }

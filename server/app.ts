@@ -115,6 +115,8 @@ function mountSocket(app: Hono, ports: AppPorts, door: Door): void {
     const events = protocolSocket(ports, data.thread_id, sender, ports.admission.stream())
     // A handshake that is refused, or breaks off, opens no WebSocket that could close.
     socket.once('close', events.end)
+    const leave = caller.connected?.(() => socket.destroy())
+    if (leave !== undefined) socket.once('close', leave)
     return await upgradeWebSocket(() => events)(c, next)
   })
 }

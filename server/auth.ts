@@ -36,6 +36,8 @@ export interface Caller {
   may(event: AuthEvent, value: Record<string, unknown>): Promise<Allowed>
   /** Throws 403 for whoever has not that role: of what no handler is asked for. */
   needs(role: Role): void
+  /** For as long as a connection is open: calls `cut` where they are let in no longer. Returns what ends that. */
+  connected?: ((cut: () => void) => () => void) | undefined
 }
 
 export interface Authority {
@@ -171,17 +173,19 @@ interface CallerOptions {
   /** Who they are when they ask again. Throws 401 where they are let in no longer, though a connection is still open. */
   again?: () => Person | Promise<Person>
   studio?: boolean
+  connected?: Caller['connected']
 }
 
 export function callerOf(
   user: User,
   handlers: Handlers,
-  { first, again = () => first, studio = false }: CallerOptions,
+  { first, again = () => first, studio = false, connected }: CallerOptions,
 ): Caller {
   let now = first
   return {
     user,
     studio,
+    connected,
     get person() {
       return now
     },

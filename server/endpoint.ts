@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { type Allowed, restricts } from '../runtime/allowed.ts'
 import { RuntimeError } from '../runtime/errors.ts'
 import type { Threads } from '../runtime/ports.ts'
+import { cutOff } from './cut-off.ts'
 import type { GraphHeaders } from './graph-headers.ts'
 import { isTooDeep, MAX_DEPTH } from './depth.ts'
 import { NO_JSON } from './errors.ts'
@@ -92,11 +93,8 @@ export function endpoint<
       const { thread_id: threadId } = input.params as { thread_id?: string }
       if (threadId !== undefined && spec.access !== 'threads:create_run')
         await checkThread(door.threads, threadId, allowed)
-      return await spec.handle(c, input, {
-        caller,
-        allowed,
-        headers: door.graphHeaders(c.req.raw.headers),
-      })
+      const headers = door.graphHeaders(c.req.raw.headers)
+      return cutOff(await spec.handle(c, input, { caller, allowed, headers }), caller)
     },
   }
 }

@@ -16,6 +16,13 @@ export interface KeyAuthority extends Authority {
   close(): Promise<void>
 }
 
+/** Something that stays open. */
+interface Connection {
+  key: ApiKey
+  ends: number | null
+  cut: () => void
+}
+
 /**
  * The project's authority, or none, behind the keys that we issue. As soon as one was ever made, nobody comes in without
  * a key, or without what the project's `authenticate` asks for. What is read of a key is remembered for seconds, and
@@ -41,22 +48,26 @@ export async function withKeys(
   }
   const watch = signals.watch(topics.keys)
   const closing = new AbortController()
+  const open = new Set<Connection>()
   const forget = async () => {
     while (!closing.signal.aborted) {
+      const since = performance.now()
       await watch.changed({ timeoutMs: REMEMBER_MS, signal: closing.signal })
+      const told = performance.now() - since < REMEMBER_MS && !closing.signal.aborted
       // What is being read now was begun before the change. Whoever comes from now on reads again.
       remembered = new Map()
+      for (const { key, ends, cut } of open)
+        if (ends !== null && ends <= Date.now()) cut()
+        else if (told) personBy(key).catch((error: unknown) => error instanceof HTTPException && cut())
     }
     watch.close()
   }
-  const forgetting = forget()
-
   let wanted = await people.haveKeys()
   const wantsKey = async () => {
     wanted ||= await remember('', () => people.haveKeys())
     return wanted
   }
-  const personBy = async (key: ApiKey): Promise<Person> => {
+  const storedBy = async (key: ApiKey): Promise<StoredKey> => {
     const hash = secretHash(key)
     const stored = await remember(key.id, () => people.key(key.id, hash))
     if (stored === undefined || !isSameHash(stored.secret_sha256, hash))
@@ -64,8 +75,10 @@ export async function withKeys(
     if (stored.refused === 'disabled') throw refused(`${stored.person.identity} is disabled`)
     if (stored.refused === 'revoked') throw refused('This key is revoked')
     if (stored.refused === 'expired' || isOver(stored)) throw refused('This key has expired')
-    return stored.person
+    return stored
   }
+  const personBy = async (key: ApiKey): Promise<Person> => (await storedBy(key)).person
+  const forgetting = forget()
   return {
     get authenticates() {
       return project.authenticates || wanted
@@ -76,8 +89,17 @@ export async function withKeys(
       if (text !== undefined && (await wantsKey())) {
         const key = readApiKey(text)
         if (key === undefined) throw refused('This is no whole key')
-        const person = await personBy(key)
-        return callerOf(userOf(person), project.handlers, { first: person, again: () => personBy(key) })
+        const { person, expires_at } = await storedBy(key)
+        const ends = expires_at === null ? null : Date.parse(expires_at)
+        return callerOf(userOf(person), project.handlers, {
+          first: person,
+          again: () => personBy(key),
+          connected(cut) {
+            const connection = { key, ends, cut }
+            open.add(connection)
+            return () => open.delete(connection)
+          },
+        })
       }
       if (project.authenticates || !(await wantsKey())) return await project.caller(request)
       throw refused('Send a key, as "Authorization: Bearer hp_…" or "x-api-key"')

@@ -213,13 +213,40 @@ onPostgres((database) => {
       await vi.waitFor(async () => expect(await writes()).toBe(200), soon)
       const [entry] = (await storage.people.keys()).filter(({ identity }) => identity === 'third')
       expect(entry?.last_used).toBe(new Date().toISOString().slice(0, 10))
+      const stream = await openStream(servers[0]?.url ?? '', third)
+      const socket = await openSocket(servers[1]?.url ?? '', third)
       // The last key is revoked, and nobody is local again.
       expect(await storage.people.revoke(third.slice(3, 19), 'a test')).toBe(true)
       await vi.waitFor(async () => expect(await statuses(third)).toEqual([401, 401]), soon)
       expect(await statuses('')).toEqual([401, 401])
+      // What is open ends with it.
+      await Promise.all([stream.ended, socket.ended])
     } finally {
       await storage.close()
       await Promise.all(servers.map((server) => server.close()))
     }
   })
 })
+
+/** The events of a thread, which have no end of their own. */
+async function openStream(url: string, key: string): Promise<{ ended: Promise<unknown> }> {
+  const headers = { 'x-api-key': key }
+  const made = await httpOn(url)('POST', '/threads', {}, headers)
+  const { thread_id: threadId } = made.json<{ thread_id: string }>()
+  const answer = await fetch(`${url}/threads/${threadId}/stream`, { headers })
+  expect(answer.status).toBe(200)
+  return { ended: answer.text() }
+}
+
+async function openSocket(url: string, key: string): Promise<{ ended: Promise<unknown> }> {
+  const { WebSocket } = await import('ws')
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/threads/${newId()}/stream/events`, {
+    headers: { 'x-api-key': key },
+  })
+  const ended = new Promise((done) => socket.on('close', done))
+  await new Promise((done, fail) => {
+    socket.on('open', done)
+    socket.on('error', fail)
+  })
+  return { ended }
+}

@@ -292,7 +292,11 @@ onEmbedded((database) => {
           multitask_strategy: 'interrupt',
           after_seconds: 1_000,
         })
-      default: {
+      case 'approve':
+      case 'stale':
+      case 'edit':
+      case 'reject':
+      case 'respond': {
         const type = step === 'stale' ? 'approve' : step
         const seen = step === 'stale' ? argsHash({ stale: newId() }) : shown
         const decision: Decision = {
