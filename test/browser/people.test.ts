@@ -1,13 +1,12 @@
 import { Client } from '@langchain/langgraph-sdk'
-import type { Browser } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Hold } from '../../runtime/hold.ts'
 import { embeddedDirectory } from '../support/each-database.ts'
 import { type Keyed, makeKeys } from '../support/keys.ts'
 import { type ScriptedModel, startScriptedModel } from '../support/scripted-model.ts'
 import { startTestServer, type TestServer } from '../support/server.ts'
 import { httpOn, mailTo, says } from '../support/stage.ts'
-import { chromiumPath, openBrowser, openTab } from './browser.ts'
+import { chromiumPath, useBrowser } from './browser.ts'
 
 const POLICY = new URL('../support/quorum/policy.json', import.meta.url).pathname
 const PEOPLE = {
@@ -20,7 +19,7 @@ const PEOPLE = {
 type Name = keyof typeof PEOPLE
 
 describe.skipIf(chromiumPath === null)('the approvals page of a server with keys', () => {
-  let browser: Browser
+  const openTab = useBrowser()
   let model: ScriptedModel
   let server: TestServer
   let keys: Record<Name, string>
@@ -30,13 +29,8 @@ describe.skipIf(chromiumPath === null)('the approvals page of a server with keys
     keys = await makeKeys({ dataDir }, PEOPLE)
     model = await startScriptedModel([])
     server = await startTestServer({ dataDir, modelUrl: model.url, env: { HOLDPOINT_POLICY: POLICY } })
-    browser = await openBrowser()
-  })
-  afterEach(async () => {
-    await Promise.all(browser.contexts().map((context) => context.close()))
   })
   afterAll(async () => {
-    await browser?.close()
     await server?.close()
     await model?.close()
   })
@@ -55,7 +49,7 @@ describe.skipIf(chromiumPath === null)('the approvals page of a server with keys
     httpOn(server.url)(method, path, body, { 'x-api-key': keys[name] })
 
   async function openAs(name: Name, hold: Hold) {
-    const tab = await openTab(browser, `${server.url}/console#/approvals/${hold.approval_id}`)
+    const tab = await openTab(`${server.url}/console#/approvals/${hold.approval_id}`)
     await tab.page.getByLabel('Key', { exact: true }).last().fill(keys[name])
     await tab.page.getByRole('button', { name: 'Enter' }).click()
     await tab.page.getByRole('article', { name: 'Approval of send_email' }).waitFor()
@@ -64,7 +58,7 @@ describe.skipIf(chromiumPath === null)('the approvals page of a server with keys
 
   test('asks for a key, keeps it in the tab, and forgets what it showed when it is left', async () => {
     const hold = await held('two-door')
-    const { page, faults } = await openTab(browser, `${server.url}/console#/approvals/${hold.approval_id}`)
+    const { page, faults } = await openTab(`${server.url}/console#/approvals/${hold.approval_id}`)
     await page.getByRole('heading', { name: 'This server wants a key' }).waitFor()
     expect(await page.getByText('two-door').count()).toBe(0)
     const field = page.getByRole('textbox', { name: 'Key' })
