@@ -19,6 +19,7 @@ import { guardedAgent, HTTP_ACCESS } from '../tools/http-guard.ts'
 import { MAILER, outboxMailer, smtpMailer } from '../tools/mailer.ts'
 import { POLICY } from '../tools/policy/current.ts'
 import { judgeRecorded } from '../tools/policy/recorded-calls.ts'
+import { beyondOne } from '../tools/policy/needs.ts'
 import { NO_RULES, readPolicy } from '../tools/policy/schema.ts'
 import { checkEditBy, TOOLS } from '../tools/registry.ts'
 import { createChildSandbox } from '../tools/sandbox/child.ts'
@@ -181,12 +182,19 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       const webhooks = startWebhooks({ ...storage, log, send: webhookSender(reach, own) })
       closers.push(() => webhooks.close())
     }
+    const beyond = authority.authenticates ? [] : beyondOne(policy.current())
+    if (beyond.length > 0)
+      log.warn(
+        'Without keys there is one person: what these rules hold can only be rejected or answered. Make keys: holdpoint keys create',
+        { rules: beyond },
+      )
     greet(
       greeting(url, {
         bundled: project.bundled,
         database: storage.description,
         events: config.redisUrl === undefined ? undefined : storage.fanOut,
         models: config.models,
+        alone: !authority.authenticates,
         policy: policyFile && `${policy.current().rules.length} rules of ${policyFile}`,
         waiting: await storage.holds.countPending(),
       }),
@@ -217,66 +225,55 @@ async function openModel(config: Config) {
 }
 
 /** Verifies the record of the database that the settings name, and tells it. Returns the exit code. */
-export async function audit(headsFile: string | undefined): Promise<number> {
-  try {
-    const config = loadConfig(process.env)
-    const place = {
-      ...config,
-      dataDir: resolve(config.dataDir),
-      poolSize: 1,
-      connectTimeoutMs: CONNECT_TIMEOUT_MS,
-    }
-    return await reportAudit(
-      { headsFile, dataDir: place.dataDir },
-      (heads) => verifyRecord(place, heads),
-      (line) => process.stdout.write(`${line}\n`),
-    )
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
-    return 1
-  }
+export function audit(headsFile: string | undefined): Promise<number> {
+  return told(async (say) => {
+    const place = placeOf(loadConfig(process.env))
+    const verify = (heads: Parameters<typeof verifyRecord>[1]) => verifyRecord(place, heads)
+    return await reportAudit({ headsFile, dataDir: place.dataDir }, verify, say)
+  })
 }
 
 /** Tells what the policy that the settings name makes of recorded calls. Returns the exit code. */
-export async function askPolicy(
-  question: PolicyQuestion,
-  options: Record<string, string> = {},
-): Promise<number> {
-  try {
+export function askPolicy(question: PolicyQuestion, options: Record<string, string> = {}): Promise<number> {
+  return told(async (say) => {
     const { policyFile, configFile } = loadConfig({ ...process.env, ...options })
     return await reportPolicy(
       findPolicy(policyFile, projectFolder(configFile)),
       question,
       { read: readPolicy, none: NO_RULES, judge: (rules, text) => judgeRecorded(rules, TOOLS, text) },
-      (line) => process.stdout.write(`${line}\n`),
+      say,
     )
+  })
+}
+
+/** Carries out what the command line asks for of keys and their owners, and tells it. Returns the exit code. */
+export function changePeople(command: PeopleCommand): Promise<number> {
+  return told(async (out) => {
+    const storage = await openStorage(placeOf(loadConfig(process.env)))
+    try {
+      return await carryOut(storage.people, command, { out, say: complain })
+    } finally {
+      await storage.close()
+    }
+  })
+}
+
+function placeOf(config: Config) {
+  return { ...config, dataDir: resolve(config.dataDir), poolSize: 1, connectTimeoutMs: CONNECT_TIMEOUT_MS }
+}
+
+/** What cannot be done is one line, and exit code 1. */
+async function told(work: (say: (line: string) => void) => Promise<number>): Promise<number> {
+  try {
+    return await work((line) => process.stdout.write(`${line}\n`))
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    complain(error instanceof Error ? error.message : String(error))
     return 1
   }
 }
 
-/** Carries out what the command line asks for of keys and their owners, and tells it. Returns the exit code. */
-export async function changePeople(command: PeopleCommand): Promise<number> {
-  const out = (line: string) => process.stdout.write(`${line}\n`)
-  const say = (line: string) => process.stderr.write(`${line}\n`)
-  try {
-    const config = loadConfig(process.env)
-    const storage = await openStorage({
-      ...config,
-      dataDir: resolve(config.dataDir),
-      poolSize: 1,
-      connectTimeoutMs: CONNECT_TIMEOUT_MS,
-    })
-    try {
-      return await carryOut(storage.people, command, { out, say })
-    } finally {
-      await storage.close()
-    }
-  } catch (error) {
-    say(error instanceof Error ? error.message : String(error))
-    return 1
-  }
+function complain(line: string): void {
+  process.stderr.write(`${line}\n`)
 }
 
 async function run(options: Record<string, string>): Promise<void> {
@@ -311,7 +308,7 @@ async function run(options: Record<string, string>): Promise<void> {
  */
 export function main(options: Record<string, string> = {}): void {
   run(options).catch((error: unknown) => {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    complain(error instanceof Error ? error.message : String(error))
     process.exit(1)
   })
 }

@@ -1,6 +1,6 @@
 import { type Needs, ONE_PERSON } from '../../runtime/hold.ts'
 import type { Risk } from '../define.ts'
-import type { HoldRule } from './schema.ts'
+import type { HoldRule, Policy } from './schema.ts'
 
 type People = Pick<Needs, 'approvers' | 'seniors'>
 
@@ -41,6 +41,15 @@ export function strictest(rules: HoldRule[], toolRisk: Risk): { risk: Risk; need
       on_expiry,
     },
   }
+}
+
+/** The rules whose holds one principal who is no senior cannot release, by name. */
+export function beyondOne({ rules }: Policy): string[] {
+  const holds = rules.filter((rule) => rule.then === 'hold')
+  return holds.flatMap((rule) => {
+    const { approvers = 1, seniors = 0, who = ONE_PERSON.who } = strictest([rule], 'medium')?.needs ?? {}
+    return approvers > 1 || seniors > 0 || !who.includes('approver') ? [rule.name] : []
+  })
 }
 
 function peopleOf({ risk, approvers, seniors }: HoldRule, toolRisk: Risk): People {

@@ -245,6 +245,11 @@ describe('without keys', () => {
   onEmbedded((database) => {
     const stage = useStage(database, { HOLDPOINT_POLICY: POLICY })
 
+    test('the start says which rules hold what nobody can release', () => {
+      const line = stage.logLines.find((one) => one.includes('Without keys there is one person'))
+      expect(JSON.parse(line ?? '{}')).toMatchObject({ rules: ['two', 'senior', 'named', 'escalates'] })
+    })
+
     test('the one principal releases what needs one, and only ends what needs more', async () => {
       for (const subject of ['two', 'senior', 'named']) {
         stage.play({ toolCalls: [mailTo(subject)] }, { content: 'Done.' })
