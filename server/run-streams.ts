@@ -86,12 +86,17 @@ export async function checkAssistant(
 async function checkAnswer(
   { threads, holds }: RunPorts,
   caller: Caller,
-  { threadId, allowed }: Pick<StartRequest, 'threadId' | 'allowed'>,
+  { threadId, allowed, assistantId }: Pick<StartRequest, 'threadId' | 'allowed' | 'assistantId'>,
 ): Promise<void> {
   const thread = await threads.get(threadId)
   // Of somebody else's the start says what it says of none.
   if (thread === undefined || !(await sees(threads, threadId, allowed))) return
-  const held = await holds.ofInterrupts(threadId, waitingInterrupts(thread))
+  const waiting = waitingInterrupts(thread)
+  const held = await holds.ofInterrupts(threadId, waiting)
+  const isHeld = (id: string) => held.some(({ interrupt_id }) => interrupt_id === id)
+  const { assistant_id: last, graph_id: graph } = thread.metadata
+  // What is more than an answer to holds takes whoever may start runs.
+  if (!waiting.every(isHeld) || (assistantId !== last && assistantId !== graph)) caller.needs('operator')
   if (held.length === 0) return
   for (const { approval_id } of held) {
     const changes = await caller.may('approvals:decide', { thread_id: threadId, approval_id })

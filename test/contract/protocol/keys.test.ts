@@ -1,6 +1,8 @@
 import { Client } from '@langchain/langgraph-sdk'
 import { describe, expect, test, vi } from 'vitest'
 import { newId } from '../../../runtime/ids.ts'
+import { NO_AUTHORITY } from '../../../server/auth.ts'
+import { withKeys } from '../../../server/keys.ts'
 import { onEachDatabase, onPostgres } from '../../support/each-database.ts'
 import { type Keyed, makeKeys, useKeyedStage } from '../../support/keys.ts'
 import { startTestServer } from '../../support/server.ts'
@@ -151,7 +153,17 @@ onEachDatabase((database) => {
       await refused('otto', resume, /needs the role approver/)
       await refused('bot', resume, /needs the role approver/)
       await refused('ada', { input: says('More.') }, /needs the role operator/)
-      await refused('ada', { command: { ...resume.command, goto: 'tools' } }, /needs the role operator/)
+      for (const more of [
+        { command: { ...resume.command, goto: 'tools' } },
+        { ...resume, config: { configurable: { tone: 'loud' } } },
+        { ...resume, context: { tone: 'loud' } },
+        { ...resume, webhook: 'https://example.com/hook' },
+        { ...resume, interruptBefore: ['tools'] },
+      ])
+        await refused('ada', more, /needs the role operator/)
+      const another = { assistant_id: 'supervisor', ...resume }
+      const wrong = await as('ada', 'POST', `/threads/${threadId}/runs/wait`, another)
+      expect([wrong.status, wrong.text]).toEqual([403, expect.stringContaining('needs the role operator')])
       await client('ada').runs.wait(threadId, 'react', resume)
       const [hold] = (await as('vera', 'GET', `/approvals?thread_id=${threadId}`)).json<
         { status: string; requester: string; decisions: unknown[] }[]
@@ -169,6 +181,45 @@ onEachDatabase((database) => {
     expect(keys.map(({ data }) => data['person'])).toContain('otto')
     expect(JSON.stringify(keys)).not.toContain(keyOf('otto').slice(-43))
     expect((await as('vera', 'GET', '/audit?kind=key.created')).json()).toEqual([])
+  })
+})
+
+onPostgres((database) => {
+  test('a thousand requests with a key read it once, until it changes', async () => {
+    const { reader } = await makeKeys(database.place, { reader: { roles: ['viewer'] } })
+    const storage = await openStorage({
+      databaseUrl: undefined,
+      ...database.place,
+      poolSize: 1,
+      connectTimeoutMs: 3_000,
+    })
+    let reads = 0
+    const people: typeof storage.people = {
+      ...storage.people,
+      key: (...asked) => {
+        reads += 1
+        return storage.people.key(...asked)
+      },
+    }
+    const authority = await withKeys(NO_AUTHORITY, { people, signals: storage.signals })
+    try {
+      const request = new Request('http://here/', { headers: { 'x-api-key': reader } })
+      const began = performance.now()
+      for (let n = 0; n < 1_000; n++) {
+        const caller = await authority.caller(request)
+        await caller.may('threads:read', {})
+      }
+      // What is remembered is forgotten every five seconds.
+      expect(reads).toBeLessThanOrEqual(1 + Math.ceil((performance.now() - began) / 5_000))
+      await storage.people.setRoles('reader', ['admin'], 'a test')
+      await vi.waitFor(
+        async () => expect((await authority.caller(request)).person.roles).toEqual(['admin']),
+        WAIT,
+      )
+    } finally {
+      await authority.close()
+      await storage.close()
+    }
   })
 })
 

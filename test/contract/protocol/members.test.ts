@@ -57,6 +57,18 @@ onEmbedded((database) => {
     expect((await asking('vera/acme/viewer', 'POST', '/threads', {})).status).toBe(403)
   })
 
+  test('an interrupt that is no hold is answered by those who may start runs', async () => {
+    const otto = client('otto/acme/operator')
+    const { thread_id: id } = await otto.threads.create()
+    await otto.runs.wait(id, 'questions', { input: { answers: [] } })
+    await untilThread(otto, id, 'interrupted')
+    const resume = { command: { resume: 'yes' } }
+    await expect(client('ada/acme/approver').runs.wait(id, 'questions', resume)).rejects.toThrow(
+      /needs the role operator/,
+    )
+    await otto.runs.wait(id, 'questions', resume)
+  })
+
   test('of whom no role is said the handlers say all, but no senior is among them', async () => {
     expect((await asking('ada', 'POST', '/threads', {})).status).toBe(200)
     expect((await asking('ada', 'GET', '/metrics')).status).toBe(200)
