@@ -11,7 +11,7 @@ const BY = 'command line'
 const SECONDS = { m: 60, h: 3_600, d: 86_400 }
 const MAX_DAYS = 3_650
 /** Of ours: nobody else may speak in them. */
-const RESERVED = ['local', 'holdpoint', BY]
+const RESERVED: string[] = ['local', 'holdpoint', BY, ...ROLES]
 
 export type PeopleCommand =
   | {

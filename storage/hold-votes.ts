@@ -5,7 +5,7 @@ import type { Person } from '../runtime/people.ts'
 import { topics } from '../runtime/topics.ts'
 import { type Database, jsonb, type Transaction } from './database.ts'
 import { HOLD_COLUMNS, type HoldRow, toHold } from './hold-row.ts'
-import { person, recordWaiting, SYSTEM } from './record-of-holds.ts'
+import { person, recordWaiting, SYSTEM, type Who } from './record-of-holds.ts'
 import { notify } from './signals.ts'
 
 /** Whoever changes a hold waits here for all others who do. */
@@ -22,8 +22,11 @@ const CHANGE = `
   where approval_id = $1 and status = 'pending'
   returning ${HOLD_COLUMNS}`
 
+const MAX_COMMENTS = 200
+
 const COMMENT = `
-  update holds set comments = (comments::jsonb || $2::jsonb)::json where approval_id = $1
+  update holds set comments = (comments::jsonb || $2::jsonb)::json
+  where approval_id = $1 and json_array_length(comments) < ${MAX_COMMENTS}
   returning ${HOLD_COLUMNS}`
 
 // Once: who was asked in place of others is the last who is.
@@ -92,10 +95,18 @@ export function commentOn(db: Database, approvalId: string, by: Person, text: st
     await client.query(LOCK_HELD_THREAD, [approvalId])
     const comment = { by: by.identity, at: new Date().toISOString(), text }
     const { rows } = await client.query<HoldRow>(COMMENT, [approvalId, jsonb([comment])])
-    if (rows[0] === undefined)
-      throw new RuntimeError('hold_not_found', `Approval ${approvalId} does not exist.`)
+    if (rows[0] === undefined) {
+      const { rows: found } = await client.query(GET, [approvalId])
+      if (found.length === 0)
+        throw new RuntimeError('hold_not_found', `Approval ${approvalId} does not exist.`)
+      throw new RuntimeError(
+        'invalid_input',
+        `Approval ${approvalId} has ${MAX_COMMENTS} comments, which is all.`,
+      )
+    }
     const hold = toHold(rows[0])
-    recordWaiting(client, 'hold.commented', hold, person(by.identity), { text_sha256: sha256(text) })
+    const who: Who = { actor: by.identity, actor_type: by.kind }
+    recordWaiting(client, 'hold.commented', hold, who, { text_sha256: sha256(text) })
     await notify(client, topics.hold(approvalId))
     return hold
   })

@@ -129,7 +129,9 @@ function whyNot(hold: Hold, person: Person): string {
   if (!hasRole(person, 'approver'))
     return `To decide needs the role approver; ${person.identity} has ${person.roles.join(', ')}.`
   const { message = '' } = refusalOf(hold, person, 'approve') ?? {}
-  return message.replace(/^self_approval: /, '')
+  return message === ''
+    ? 'A visitor by way of Studio decides no approvals.'
+    : message.replace(/^self_approval: /, '')
 }
 
 /** Whoever may not see the approval is told that there is none. */

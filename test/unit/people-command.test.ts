@@ -36,6 +36,7 @@ describe('what stands behind holdpoint', () => {
     ['keys create', /wants --person NAME, or --agent NAME/],
     ['keys create --person a --agent b', /wants --person NAME, or --agent NAME/],
     ['keys create --person local --role admin', /"local" is a name of the server's own/],
+    ['keys create --person senior --role viewer', /"senior" is a name of the server's own/],
     ['keys create --person ada --role boss', /There is no role "boss": there are viewer, operator/],
     ['keys create --person ada --tenant *', /A tenant is/],
     ['keys create --person ada --expires soon', /--expires is such as 90d/],
