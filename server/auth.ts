@@ -2,7 +2,15 @@ import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { z } from 'zod'
 import { type Allowed, TENANT } from '../runtime/allowed.ts'
-import { DEFAULT_TENANT, LOCAL, type Person, type Role, ROLES, rolesOf } from '../runtime/people.ts'
+import {
+  DEFAULT_TENANT,
+  EVERY_TENANT,
+  LOCAL,
+  type Person,
+  type Role,
+  ROLES,
+  rolesOf,
+} from '../runtime/people.ts'
 import { checkRole, needRole } from './roles.ts'
 
 /** Who asks, as the project's `authenticate` says it; what else it says comes along. */
@@ -142,8 +150,15 @@ function toUser(said: z.output<typeof Said>): User {
 
 /** What `authenticate` may say beside what the SDK knows. */
 const Told = z.object({
-  tenant: z.string().min(1).max(200).catch(DEFAULT_TENANT),
-  roles: z.array(z.unknown()).catch([]),
+  tenant: z
+    .union([z.string().min(1).max(200), z.int().transform(String)])
+    .nullish()
+    .transform((tenant) => tenant ?? DEFAULT_TENANT)
+    .refine((tenant) => tenant !== EVERY_TENANT),
+  roles: z
+    .union([z.array(z.string()), z.string()])
+    .nullish()
+    .transform((roles) => [roles ?? []].flat()),
   kind: z.unknown().optional(),
 })
 
@@ -156,13 +171,19 @@ const ALL_BUT_SENIOR = ROLES.filter((role) => role !== 'senior')
  * `kind: "agent"` for who is no person.
  */
 export function personOf(user: User): Person {
-  const { tenant, roles, kind } = Told.parse(user)
+  const said = Told.safeParse(user)
+  // Taken for none, it would open what it was to close.
+  if (!said.success)
+    throw new Error(
+      'What `authenticate` returned has a tenant that is no text, or roles that are no list of texts.',
+    )
+  const { tenant, roles, kind } = said.data
   const permitted = user.permissions.flatMap((name) => ROLE_PERMISSION.exec(name)?.[1] ?? [])
-  const said = rolesOf([...roles, ...permitted])
+  const named = rolesOf([...roles, ...permitted])
   return {
     identity: user.identity,
     kind: kind === 'agent' ? 'agent' : 'person',
-    roles: said.length > 0 ? said : ALL_BUT_SENIOR,
+    roles: named.length > 0 ? named : ALL_BUT_SENIOR,
     tenant,
     alone: false,
   }
