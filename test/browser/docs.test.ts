@@ -61,6 +61,7 @@ describe.skipIf(chromiumPath === null)('the reference page', () => {
     await operation.getByText('a UUID').waitFor()
     expect(await operation.locator('.answers b').allTextContents()).toEqual([
       '200',
+      '403',
       '404',
       '409',
       '415',
