@@ -67,7 +67,7 @@ describe.skipIf(chromiumPath === null)('the reference page', () => {
       '415',
       '422',
     ])
-    await operation.getByText('The approval, decided').click()
+    await operation.getByText('The approval: decided, or pending').click()
     await operation.getByText('resumed_run_id: string | null').waitFor()
   })
 
