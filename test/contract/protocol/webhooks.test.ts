@@ -1,16 +1,8 @@
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { retryIn } from '../../../runtime/webhooks.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
+import { type Delivery, hangUp, type Receiver, startReceiver, status } from '../../support/receiver.ts'
 import { says, useStage, WAIT } from '../../support/stage.ts'
-
-interface Received {
-  path: string
-  id: string
-  body: Record<string, unknown>
-}
 
 /** A port that is known before the server starts, because the server is told that it may reach it. */
 const PORT = 20_000 + (process.pid % 10_000)
@@ -18,29 +10,13 @@ const PORT = 20_000 + (process.pid % 10_000)
 onEachDatabase((database) => {
   const port = database.embedded ? PORT : PORT + 1
   const stage = useStage(database, { HOLDPOINT_WEBHOOK_HOSTS: `127.0.0.1:${port}` })
-  const received: Received[] = []
-  /** What the next requests get, in order; 200 when none is left. */
-  const answers: ((response: ServerResponse) => void)[] = []
-  const server = createServer((request, response) => void take(request, response))
-
-  async function take(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    let text = ''
-    for await (const chunk of request) text += String(chunk)
-    const body = JSON.parse(text) as Record<string, unknown>
-    received.push({ path: request.url ?? '', id: String(request.headers['webhook-id']), body })
-    const answer = answers.shift() ?? ((one) => one.writeHead(200).end('ok'))
-    answer(response)
-  }
+  let receiver: Receiver | undefined
   beforeAll(async () => {
-    server.listen(port, '127.0.0.1')
-    await once(server, 'listening')
-    expect((server.address() as AddressInfo).port).toBe(port)
+    receiver = await startReceiver(port)
   })
-  afterAll(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  const at = (path: string) => received.filter((one) => one.path === path)
+  afterAll(() => receiver?.close())
+  const at = (path: string) => receiver?.at(path) ?? []
+  const bodyOf = (sent: Delivery | undefined) => JSON.parse(sent?.body ?? '{}') as Record<string, unknown>
   const run = async (path: string, more: object = {}) => {
     const threadId = await stage.thread()
     const started = await stage.client.runs.create(threadId, 'react', {
@@ -55,7 +31,7 @@ onEachDatabase((database) => {
     stage.play({ content: 'Told.' })
     const { threadId, runId } = await run('/ended', { metadata: { mark: 'x' } })
     await vi.waitFor(() => expect(at('/ended')).toHaveLength(1), WAIT)
-    const body = at('/ended')[0]?.body ?? {}
+    const body = bodyOf(at('/ended')[0])
     expect(body).toMatchObject({
       run_id: runId,
       thread_id: threadId,
@@ -74,11 +50,8 @@ onEachDatabase((database) => {
 
   test('a receiver that answers 500, redirects or hangs up is asked again, with the same id', async () => {
     stage.play({ content: 'Told.' })
-    answers.push(
-      (response) => response.writeHead(500).end('no'),
-      (response) => response.writeHead(302, { location: `http://127.0.0.1:${port}/elsewhere` }).end(),
-      (response) => response.destroy(),
-    )
+    const elsewhere = { location: `http://127.0.0.1:${port}/elsewhere` }
+    receiver?.answer('/again', status(500), status(302, elsewhere), hangUp)
     await run('/again')
     await vi.waitFor(() => expect(at('/again')).toHaveLength(4), { ...WAIT, timeout: 25_000 })
     expect(new Set(at('/again').map(({ id }) => id)).size).toBe(1)
@@ -89,7 +62,10 @@ onEachDatabase((database) => {
     stage.play({ toolCalls: [{ name: 'list_files', args: {} }] })
     await run('/failed', { config: { recursion_limit: 1 } })
     await vi.waitFor(() => expect(at('/failed')).toHaveLength(1), WAIT)
-    expect(at('/failed')[0]?.body).toMatchObject({ status: 'error', error: { error: 'GraphRecursionError' } })
+    expect(bodyOf(at('/failed')[0])).toMatchObject({
+      status: 'error',
+      error: { error: 'GraphRecursionError' },
+    })
   })
 
   test('an address that is not public and not allowed is never reached', async () => {
