@@ -14,6 +14,7 @@ import type { ActiveRuns, CancelAction, ClaimedRun, NewRun, Run, RunStatus } fro
 import type { StartRequest } from './start-run.ts'
 import type { ItemKey, ItemSearch, ItemWrite, NamespaceSearch, StoreItem } from './store.ts'
 import type { Page, PruneStrategy, Thread, ThreadFilter, ThreadStorage, ThreadTtl } from './thread.ts'
+import type { DeadWebhook, Lanes, NewEndpoint, Webhook, WebhookEndpoint } from './webhook.ts'
 
 /** A compiled graph, whatever its state. */
 // oxlint-disable-next-line typescript/no-explicit-any -- Pregel's own type parameters are not usable from outside
@@ -147,25 +148,37 @@ export interface Effects {
   list(threadId: string, page: { limit: number; offset: number }): Promise<Effect[]>
 }
 
-/** What clients asked to be told of, until it is delivered. */
+/** What clients and endpoints are to be told, until it is delivered. */
 export interface Webhooks {
-  /** Those that are due. Whoever claims one has it for that long. */
-  claim(limit: number, leaseSeconds: number): Promise<Webhook[]>
-  /** Seconds until one is due; `undefined` where none is. */
-  nextIn(): Promise<number | undefined>
+  /** Those that are due, fairly by target. Whoever claims one has it for that long. */
+  claim(lanes: Lanes, leaseSeconds: number): Promise<Webhook[]>
+  /** Seconds until one is due that has a lane; `undefined` where none is. */
+  nextIn(lanes: Lanes): Promise<number | undefined>
   delivered(id: string): Promise<void>
   /** Not taken; `retryInSeconds` unset gives it up. */
   failed(id: string, error: string, retryInSeconds: number | undefined): Promise<void>
+  /** Those that were given up, newest first, at most 100; of one endpoint, or all. */
+  dead(endpointId?: string): Promise<DeadWebhook[]>
+  /** Tries it anew, as if it were the first time. False where there is no such webhook, or its endpoint is not enabled. */
+  redeliver(id: string): Promise<boolean>
+  /** Deletes what was delivered a day ago, or given up thirty. */
+  prune(now: Date): Promise<void>
 }
 
-export interface Webhook {
-  id: string
-  url: string
-  /** JSON text. */
-  payload: string
-  /** With this one. */
-  tries: number
-  ageSeconds: number
+/** Who is told of approvals and runs. Changes count at once, on every server. */
+export interface WebhookEndpoints {
+  /** `secret`: sealed. */
+  create(endpoint: NewEndpoint, secret: string): Promise<void>
+  list(): Promise<WebhookEndpoint[]>
+  /** With what waits for it. */
+  delete(endpointId: string): Promise<boolean>
+  /** `secret`: sealed. The one that it had signs as well for so long. */
+  rotate(endpointId: string, secret: string, overlapSeconds: number): Promise<boolean>
+  /** It is told nothing more, and what waits for it is given up. */
+  disable(endpointId: string, because: string): Promise<boolean>
+  enable(endpointId: string): Promise<boolean>
+  /** Queues an event of type `webhook.test`. Its id; `undefined` where there is no such endpoint, or it is disabled. */
+  test(endpointId: string): Promise<string | undefined>
 }
 
 /** What starts runs at set times. */
@@ -259,8 +272,18 @@ export interface Watch {
 
 /** How busy all servers on the database are. */
 export interface Metrics {
-  /** Runs that wait, runs that a worker has, workers that are alive, approvals that nobody has decided. */
-  read(): Promise<{ queued: number; running: number; workers: number; approvals: number }>
+  /**
+   * Runs that wait, runs that a worker has, workers that are alive, approvals that nobody has decided, webhooks that
+   * wait, and those that were given up.
+   */
+  read(): Promise<{
+    queued: number
+    running: number
+    workers: number
+    approvals: number
+    webhooks: number
+    deadWebhooks: number
+  }>
 }
 
 /** What tests may empty. */

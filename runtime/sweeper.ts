@@ -1,4 +1,4 @@
-import type { Clock, EventLog, Holds, Log, StoreItems, Threads } from './ports.ts'
+import type { Clock, EventLog, Holds, Log, StoreItems, Threads, Webhooks } from './ports.ts'
 import type { Workspaces } from './workspaces.ts'
 
 /** No expired hold waits longer than a minute past its time. */
@@ -12,12 +12,13 @@ export interface SweeperPorts {
   events: EventLog
   store: StoreItems
   threads: Threads
+  webhooks: Webhooks
   workspaces: Workspaces
 }
 
 /** Ends and deletes what is past its time. Any number of servers may sweep: each thing is ended once. */
 export function startSweeper(
-  { holds, events, store, threads, workspaces }: SweeperPorts,
+  { holds, events, store, threads, webhooks, workspaces }: SweeperPorts,
   { clock, log, eventDays }: { clock: Clock; log: Log; eventDays: number },
 ): { close(): Promise<void> } {
   let sweeping: Promise<void> = Promise.resolve()
@@ -34,6 +35,7 @@ export function startSweeper(
       }
     },
     (now) => store.deleteExpired(now),
+    (now) => webhooks.prune(now),
     (now) => events.prune(new Date(now.getTime() - eventDays * DAY_MS)),
   ]
   const sweep = async () => {

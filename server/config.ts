@@ -53,6 +53,10 @@ const Environment = z.object({
   HOLDPOINT_WEBHOOK_HOSTS: list.pipe(
     z.array(z.string().regex(/^[^/@\s]+:\d{1,5}$/, 'must be hosts with ports such as localhost:3000')),
   ),
+  HOLDPOINT_PUBLIC_URL: z
+    .url({ protocol: /^https?$/, message: 'must be a URL such as https://holdpoint.example' })
+    .transform((url) => url.replace(/\/+$/, ''))
+    .optional(),
   HOLDPOINT_ERRORS: z.enum(['text', 'json']).default('text'),
   HOLDPOINT_INTEROP: z.enum(['0', '1']).default('1'),
   HOLDPOINT_TEST_MODE: flag,
@@ -98,6 +102,8 @@ export interface Config {
   eventDays: number
   /** `host:port` of receivers of webhooks that may have a private address. */
   webhookHosts: string[]
+  /** Where people reach this server, without a slash at its end. */
+  publicUrl: string | undefined
   /** How errors are told: a line of text, or `{"detail": …}`. */
   errors: 'text' | 'json'
   /** Whether interrupts and answers are translated between clients (runtime/interop.ts). */
@@ -158,6 +164,7 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     maxStreams: env.HOLDPOINT_MAX_STREAMS,
     eventDays: env.HOLDPOINT_EVENT_DAYS,
     webhookHosts: env.HOLDPOINT_WEBHOOK_HOSTS,
+    publicUrl: env.HOLDPOINT_PUBLIC_URL,
     errors: env.HOLDPOINT_ERRORS,
     interop: env.HOLDPOINT_INTEROP === '1',
     testMode: env.HOLDPOINT_TEST_MODE,

@@ -11,9 +11,11 @@ import { withTtl } from '../runtime/store.ts'
 import { mendStoreBatches } from '../runtime/store-batches.ts'
 import { mendSubgraphResume } from '../runtime/subgraph-resume.ts'
 import { startSweeper } from '../runtime/sweeper.ts'
+import { webhookKeys } from '../runtime/webhook-secret.ts'
 import { startWebhooks } from '../runtime/webhooks.ts'
 import { startWorker } from '../runtime/worker.ts'
 import { WORKSPACES } from '../runtime/workspaces.ts'
+import { secretOf } from '../storage/connect.ts'
 import { openStorage } from '../storage/open.ts'
 import { guardedAgent, HTTP_ACCESS } from '../tools/http-guard.ts'
 import { MAILER, outboxMailer, smtpMailer } from '../tools/mailer.ts'
@@ -43,7 +45,7 @@ import { openPolicy } from './policy-watch.ts'
 import { carryOut, type PeopleCommand } from './people-command.ts'
 import { loadProject, projectFolder } from './project.ts'
 import { versionOf } from './version.ts'
-import { webhookSender } from './webhook-sender.ts'
+import { approvalUrls, webhookSender } from './webhook-sender.ts'
 
 /** Connections to PostgreSQL, beside the one that listens. */
 const POOL_SIZE = 10
@@ -179,7 +181,13 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
         allowPrivate: [...config.webhookHosts, ...(project.custom ? [new URL(own).host] : [])],
       })
       closers.push(() => reach.close())
-      const webhooks = startWebhooks({ ...storage, log, send: webhookSender(reach, own) })
+      const webhooks = startWebhooks({
+        ...storage,
+        log,
+        send: webhookSender(reach, own),
+        keys: webhookKeys(await secretOf({ ...config, dataDir })),
+        approvalUrl: config.publicUrl === undefined ? undefined : approvalUrls(config.publicUrl),
+      })
       closers.push(() => webhooks.close())
     }
     const beyond = authority.authenticates ? [] : beyondOne(policy.current())

@@ -20,7 +20,11 @@ export function connect(place: Place): Promise<Connection> {
 }
 
 /** Throws one line where another database than the embedded one has none. */
-export async function secretOf({ databaseUrl, dataDir, secret }: Place): Promise<string> {
+export async function secretOf({
+  databaseUrl,
+  dataDir,
+  secret,
+}: Pick<Place, 'databaseUrl' | 'dataDir' | 'secret'>): Promise<string> {
   if (secret !== undefined) return secret
   if (databaseUrl === undefined) return await ownSecret(dataDir)
   throw new Error(

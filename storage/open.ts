@@ -17,6 +17,7 @@ import type {
   Signals,
   StoreItems,
   Threads,
+  WebhookEndpoints,
   Webhooks,
 } from '../runtime/ports.ts'
 import type { People } from '../runtime/people.ts'
@@ -41,6 +42,7 @@ import { createSignals } from './signals.ts'
 import { createStoreItems } from './store.ts'
 import { createThreads } from './threads.ts'
 import { truncate } from './truncate.ts'
+import { createWebhookEndpoints } from './webhook-endpoints.ts'
 import { createWebhooks } from './webhooks.ts'
 
 export interface Storage {
@@ -57,6 +59,7 @@ export interface Storage {
   store: StoreItems
   crons: Crons
   webhooks: Webhooks
+  webhookEndpoints: WebhookEndpoints
   metrics: Metrics
   people: People
   /** Empties tables, for tests. */
@@ -143,6 +146,7 @@ function storageOver(
     store: createStoreItems(db, clock),
     crons: createCrons(db, { clock, threadTtl }),
     webhooks: createWebhooks(db),
+    webhookEndpoints: createWebhookEndpoints(db),
     metrics: createMetrics(db),
     people: createPeople(db),
     truncate: (what) => truncate(db, what),

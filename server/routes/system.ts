@@ -68,6 +68,8 @@ const GAUGES = {
   runs_running: 'Runs that a worker has.',
   workers: 'Workers that are alive, of all servers on this database.',
   approvals_pending: 'Approvals that nobody has decided.',
+  webhooks_pending: 'Webhooks that no receiver has taken yet.',
+  webhooks_dead: 'Webhooks that were given up, of the last 30 days.',
   streams_open: 'Open streams of this process.',
 }
 
@@ -82,12 +84,14 @@ function metricsRoute({ metrics, admission }: SystemPorts): Endpoint {
     answers: { 200: { description: 'Gauges', type: 'text/plain' } },
     async handle(c, { query }, { caller }) {
       caller.needs('admin')
-      const { queued, running, workers, approvals } = await metrics.read()
+      const { queued, running, workers, approvals, webhooks, deadWebhooks } = await metrics.read()
       const now: Record<keyof typeof GAUGES, number> = {
         queue_depth: queued,
         runs_running: running,
         workers,
         approvals_pending: approvals,
+        webhooks_pending: webhooks,
+        webhooks_dead: deadWebhooks,
         streams_open: admission.streams(),
       }
       if (query.format === 'json') return c.json(now)

@@ -23,10 +23,12 @@ import { withRecord } from '../../storage/record.ts'
 import { createRuns } from '../../storage/runs.ts'
 import { createSignals } from '../../storage/signals.ts'
 import { createThreads } from '../../storage/threads.ts'
+import { createWebhookEndpoints } from '../../storage/webhook-endpoints.ts'
+import { createWebhooks } from '../../storage/webhooks.ts'
 import type { EachDatabase, Place } from './each-database.ts'
 
 const EMPTY =
-  'truncate threads, runs, crons, holds, events, workers, checkpoints, checkpoint_blobs, checkpoint_writes'
+  'truncate threads, runs, crons, holds, events, workers, webhooks, webhook_endpoints, checkpoints, checkpoint_blobs, checkpoint_writes'
 
 export interface StoragePorts extends Awaited<ReturnType<typeof portsOver>> {
   db: Database
@@ -112,6 +114,8 @@ async function portsOver(db: Database) {
     events: createEventLog(db),
     holds: createHolds(db),
     checkpoints: createCheckpoints(db),
+    webhooks: createWebhooks(db),
+    webhookEndpoints: createWebhookEndpoints(db),
     signals: await createSignals(db, live),
     live,
   }

@@ -136,6 +136,8 @@ onEmbedded((database) => {
         runs_running: 0,
         workers: 1,
         approvals_pending: 0,
+        webhooks_pending: 0,
+        webhooks_dead: 0,
         streams_open: 0,
       })
       const gone = new AbortController()
