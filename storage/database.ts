@@ -19,6 +19,8 @@ export interface OpenTransaction extends Queryable {
 export interface Transaction extends OpenTransaction {
   /** What the record is to say of it: appended before the commit (storage/record.ts). */
   readonly recorded: NewEntry[]
+  /** Tells endpoints what was recorded since it was last called; it is before the commit (storage/tell-endpoints.ts). */
+  tell(): Promise<void>
 }
 
 /** One SQL dialect and one code path, whichever PostgreSQL is underneath. */

@@ -14,6 +14,7 @@ import {
 import { failpoint } from '../runtime/failpoint.ts'
 import { checkValue } from '../runtime/secret.ts'
 import type { Connection, Database, Queryable } from './database.ts'
+import { tellApprovals } from './tell-endpoints.ts'
 
 // Locks the head until the commit: the entries of a chain are numbered in the order of their commits.
 const LOCK_HEAD = `
@@ -49,12 +50,20 @@ export function withRecord(db: Connection, keys: AuditKeys): Database {
     transaction: (work) =>
       db.transaction(async (client) => {
         const recorded: NewEntry[] = []
+        let told = 0
+        const tell = async () => {
+          const news = recorded.slice(told)
+          told = recorded.length
+          await tellApprovals(client, news)
+        }
         const result = await work({
           query: (text, values) => client.query(text, values),
           last: (text, values) => client[recorded.length > 0 ? 'query' : 'last'](text, values),
           recorded,
+          tell,
         })
         if (recorded.length > 0) {
+          await tell()
           await append(client, recorded, keys)
           await failpoint('record.append:after')
         }

@@ -34,6 +34,8 @@ const DELETE_CHECKPOINTS = ['checkpoint_writes', 'checkpoint_blobs', 'checkpoint
 export async function removeThread(client: Transaction, threadId: string, who: Who): Promise<void> {
   const held = await client.query<Held & Record<string, unknown>>(CANCEL_HOLDS, [threadId])
   recordCancelled(client, held.rows, who, 'thread_deleted')
+  // Whom it concerns is also asked of the thread, which is gone soon.
+  await client.tell()
   const runs = await client.query<{ run_id: string }>(DELETE_RUNS, [threadId])
   await client.query(DELETE_EVENTS, [threadId])
   for (const sql of DELETE_CHECKPOINTS) await client.query(sql, [threadId])

@@ -8,6 +8,7 @@ import { cancelHolds } from './cancel-holds.ts'
 import { type Database, jsonbText, prepared, type Queryable, type Transaction } from './database.ts'
 import { agent, HELD, type Held, modelsIn, recordRequested } from './record-of-holds.ts'
 import { reopenHolds } from './reopen-holds.ts'
+import { ENDED_RUN, runTold } from './tell-endpoints.ts'
 import { endedSql, withoutRunSql } from './thread-status.ts'
 import { insertWebhook } from './webhooks.ts'
 
@@ -18,13 +19,13 @@ const SETTLE = prepared(`
     update runs
     set status = $4, error = $5::jsonb, worker_id = null, updated_at = now()
     where thread_id = $1 and run_id = $2 and lease_token = $3 and status = 'running'
-    returning 1
+    returning ${ENDED_RUN}
   ), told as (
     insert into events (thread_id, run_id, seq, event, data)
     select $1, $2, $6 + ordinality - 1, event, data
     from unnest($7::text[], $8::text[]) with ordinality as batch (event, data, ordinality)
     where exists (select 1 from settled)
-  )
+  ), webhooks_told as (${runTold('settled', '$9::boolean')})
   select 1 from settled`)
 
 // A call that was held before and is held again (a fork, a replay) asks again. The arguments travel as text of their
@@ -96,6 +97,7 @@ async function settle(
   const locked = lockThread(client, run)
   // All that does not depend on the thread as it was is sent at once.
   const interrupts = state?.complete === true ? state.interrupts : interruptsOf(run, state, await locked)
+  const paused = state ? pausedAt(state, interrupts) : null
   const [, { rows }] = await Promise.all([
     locked,
     client.query(SETTLE, [
@@ -107,6 +109,7 @@ async function settle(
       outcome.events.from,
       outcome.events.list.map(({ event }) => event),
       outcome.events.list.map(({ data }) => data),
+      paused,
     ]),
     ...(state ? writeHolds(client, run, state, interrupts) : []),
     client.query(ENDED, [
@@ -114,7 +117,7 @@ async function settle(
       error,
       state ? jsonbText(state.values) : null,
       state ? jsonbText(JSON.stringify(interrupts)) : null,
-      state ? pausedAt(state, interrupts) : null,
+      paused,
       [...(state?.holds ?? []).map(({ approval_id }) => topics.hold(approval_id)), ...endOf(run)],
     ]),
     insertWebhook(client, run, outcome),
