@@ -22,6 +22,12 @@ export const TOLD_AS: Record<Extract<AuditKind, `hold.${string}`>, EventType | n
   'hold.expired': 'approval.expired',
   'hold.cancelled': 'approval.cancelled',
   'hold.reopened': 'approval.requested',
+  // What is asked is another call now.
+  'hold.edited': 'approval.requested',
+  'hold.escalated': 'approval.escalated',
+  'hold.voted': null,
+  'hold.vote_withdrawn': null,
+  'hold.commented': null,
 }
 
 /** The body of every event's webhook. */

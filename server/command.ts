@@ -2,12 +2,14 @@ import { parseArgs } from 'node:util'
 import type { PolicyQuestion } from './policy-report.ts'
 import { PEOPLE_USAGE, type PeopleCommand, readPeopleCommand } from './people-command.ts'
 import { versionOf } from './version.ts'
+import type { WebhooksCommand } from './webhooks-options.ts'
 
 const USAGE = `holdpoint [serve] [--config FILE] [--port PORT] [--host ADDRESS]
 holdpoint audit verify [--heads FILE]
 holdpoint policy check [--policy FILE] [--json]
 holdpoint policy test CALLS [--policy FILE] [--json]
 ${PEOPLE_USAGE}
+holdpoint webhooks create | list | test | rotate | disable | enable | delete | dead | redeliver | secret
 holdpoint --version | --help
 
 Serves the graphs of the langgraph.json in this folder. Where there is none, Holdpoint's own agents.
@@ -25,6 +27,7 @@ in lines: {"tool", "args"} and, as needed, "agent", "tenant", "requester", "risk
 hold, deny) and it is not so, the exit code is 1. No server is started.
 keys and people say who may come in, and as what: viewer, operator, approver, senior, admin. As soon as there is one
 key, nobody comes in without. An embedded database has room for one process: stop the server first.
+webhooks says who is told of approvals and runs: holdpoint webhooks --help.
 
 An option counts more than the variable of the environment beside it. Every other setting is such a variable:
 DATABASE_URL, HOLDPOINT_SECRET, HOLDPOINT_DATA_DIR, OPENAI_API_KEY and more.
@@ -53,6 +56,7 @@ const SETTINGS = {
 
 /** Does what the command line asks for. What it does not understand is one line, and exit code 2. */
 export async function command(argv: string[]): Promise<void> {
+  if (argv[0] === 'webhooks') return await webhooksCommand(argv.slice(1))
   const asked = understand(argv)
   if ('problem' in asked) {
     process.stderr.write(`${asked.problem} See holdpoint --help.\n`)
@@ -73,6 +77,24 @@ export async function command(argv: string[]): Promise<void> {
     const { main } = await import('./main.ts')
     main(settingsOf(asked))
   }
+}
+
+async function webhooksCommand(argv: string[]): Promise<void> {
+  const { readWebhooks, WEBHOOKS_USAGE } = await import('./webhooks-options.ts')
+  if (argv.includes('--help') || argv.includes('-h')) {
+    process.stdout.write(WEBHOOKS_USAGE)
+    return
+  }
+  let asked: WebhooksCommand
+  try {
+    asked = readWebhooks(argv)
+  } catch (error) {
+    process.stderr.write(`${firstSentence(error)} See holdpoint webhooks --help.\n`)
+    process.exitCode = 2
+    return
+  }
+  const { webhooks } = await import('./main.ts')
+  process.exitCode = await webhooks(asked)
 }
 
 interface Asked {

@@ -46,6 +46,8 @@ import { carryOut, type PeopleCommand } from './people-command.ts'
 import { loadProject, projectFolder } from './project.ts'
 import { versionOf } from './version.ts'
 import { approvalUrls, webhookSender } from './webhook-sender.ts'
+import { manageWebhooks } from './webhooks-command.ts'
+import type { WebhooksCommand } from './webhooks-options.ts'
 
 /** Connections to PostgreSQL, beside the one that listens. */
 const POOL_SIZE = 10
@@ -260,6 +262,21 @@ export function changePeople(command: PeopleCommand): Promise<number> {
     const storage = await openStorage(placeOf(loadConfig(process.env)))
     try {
       return await carryOut(storage.people, command, { out, say: complain })
+    } finally {
+      await storage.close()
+    }
+  })
+}
+
+/** Manages who is told of what, in the database that the settings name, and tells it. Returns the exit code. */
+export function webhooks(asked: WebhooksCommand): Promise<number> {
+  return told(async (say) => {
+    const place = placeOf(loadConfig(process.env))
+    const storage = await openStorage({ ...place, redis: undefined })
+    try {
+      const keys = webhookKeys(await secretOf(place))
+      for (const line of await manageWebhooks({ ...storage, keys }, asked)) say(line)
+      return 0
     } finally {
       await storage.close()
     }

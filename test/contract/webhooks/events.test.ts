@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { newId } from '../../../runtime/ids.ts'
+import { LOCAL } from '../../../runtime/people.ts'
 import type { Json } from '../../../runtime/json.ts'
 import type { Outcome } from '../../../runtime/outcome.ts'
 import type { ClaimedRun } from '../../../runtime/run.ts'
@@ -47,7 +48,7 @@ onEachDatabase((database) => {
     test('that is decided is told with the decision and the run that goes on', async () => {
       await create()
       const { approvalId } = await held()
-      await storage.mine.holds.decide(approvalId, { type: 'approve' }, 'ann', undefined)
+      await storage.mine.holds.decide(approvalId, { type: 'approve' }, LOCAL, undefined)
       const hold = await storage.mine.holds.get(approvalId)
       expect(hold).toMatchObject({ status: 'approved', resumed_run_id: expect.any(String) })
       expect((await told('approval.decided')).map(({ payload }) => payload.data)).toEqual([hold])
@@ -77,7 +78,7 @@ onEachDatabase((database) => {
       const { resumed_run_id: resumed } = await mine.holds.decide(
         first.approvalId,
         { type: 'approve' },
-        'ann',
+        LOCAL,
         undefined,
       )
       await mine.runs.cancel(first.threadId, resumed ?? '', 'interrupt')
@@ -88,7 +89,7 @@ onEachDatabase((database) => {
       ])
 
       const second = await held()
-      await mine.holds.decide(second.approvalId, { type: 'approve' }, 'ann', undefined)
+      await mine.holds.decide(second.approvalId, { type: 'approve' }, LOCAL, undefined)
       await createRun(mine, second.threadId, { multitask_strategy: 'rollback' })
       expect(await mine.holds.get(second.approvalId)).toMatchObject({ status: 'cancelled' })
       expect(await typesOf(second.approvalId)).toEqual([
