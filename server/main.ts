@@ -1,7 +1,6 @@
 import { join, resolve } from 'node:path'
-import { chatModel } from '../models/chat.ts'
-import { createGateway, MODEL } from '../models/gateway.ts'
-import { startRehearsal } from '../models/rehearsal.ts'
+import { MODEL } from '../models/gateway.ts'
+import { openModel } from '../models/open-model.ts'
 import { armFailpoints } from '../runtime/failpoint.ts'
 import { interop, untouched } from '../runtime/interop.ts'
 import type { Clock, Log } from '../runtime/ports.ts'
@@ -214,24 +213,6 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
     await close()
     throw error
   }
-}
-
-async function openModel(config: Config) {
-  if (config.models.length > 0) {
-    const models = config.models.map((model) =>
-      chatModel({
-        model,
-        ...(config.openaiApiKey === undefined ? { apiKey: 'none' } : { apiKey: config.openaiApiKey }),
-        ...(config.openaiBaseUrl === undefined ? {} : { baseUrl: config.openaiBaseUrl }),
-      }),
-    )
-    return { model: createGateway(models), close: () => {} }
-  }
-  const rehearsal = await startRehearsal({})
-  const model = createGateway([
-    chatModel({ model: 'rehearsal', apiKey: 'rehearsal', baseUrl: rehearsal.url }),
-  ])
-  return { model, close: rehearsal.close }
 }
 
 /** Verifies the record of the database that the settings name, and tells it. Returns the exit code. */

@@ -18,7 +18,7 @@ import {
 
 const ROUNDS = 10
 const DECISIONS = 100
-const SEQUENCES = Number(process.env['HOLDPOINT_TEST_SEQUENCES'] ?? 2_000)
+const SEQUENCES = Number(process.env['HOLDPOINT_TEST_SEQUENCES'] ?? 400)
 const SEED = Number(process.env['HOLDPOINT_TEST_SEED'] ?? 20_261_121)
 const AT_ONCE = 50
 
