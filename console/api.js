@@ -14,8 +14,12 @@ import { keyOfTab } from './key.js'
  * @property {string} interrupt_id one for all held calls of a message
  * @property {'tool' | 'in_doubt'} kind `in_doubt`: the call may or may not have happened
  * @property {string} tool
+ * @property {string} tool_version
  * @property {Args} args
  * @property {string} args_hash
+ * @property {Preview | null} preview what the call would do, as the tool says
+ * @property {string | null} no_preview why there is none, where the tool would have had one
+ * @property {string | null} replaces the approval that this one was asked for in the place of
  * @property {string} risk
  * @property {string} reason
  * @property {string | null} rule the policy's rules that asked; null: the tool's own risk did
@@ -35,6 +39,11 @@ import { keyOfTab } from './key.js'
  * @property {string | null} resumed_run_id
  *
  * @typedef {{ by: string, type: 'approve' | 'edit', at: string, comment?: string, senior?: boolean }} Vote
+ *
+ * @typedef {{ kind: 'diff', path: string, before: string | null, text: string }
+ *   | { kind: 'mail', from: string, to: string[], cc: string[], subject: string, text: string }
+ *   | { kind: 'text', text: string }
+ *   | { kind: 'table', columns: string[], rows: string[][] }} Preview
  *
  * @typedef {object} Needs what releases a call
  * @property {number} approvers

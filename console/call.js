@@ -4,7 +4,7 @@ import { h, revealed } from './element.js'
 /**
  * What a call would do, as people read it: mail as mail, everything else as its arguments.
  * @typedef {import('./api.js').Args} Args
- * @typedef {{ to: string | string[], cc?: string | string[], subject: string, body: string }} Mail
+ * @typedef {{ from?: string, to: string | string[], cc?: string | string[], subject: string, body: string }} Mail
  */
 
 /** The call in a line. @param {string} tool @param {Args} args */
@@ -14,9 +14,12 @@ export function summaryOf(tool, args) {
 
 /** The whole call, nothing left out. @param {string} tool @param {Args} args */
 export function previewOf(tool, args) {
-  return isMail(tool, args)
-    ? mailPreview(args)
-    : h('pre', { class: 'json', tabindex: '0' }, revealed(jsonOf(args)))
+  return isMail(tool, args) ? mailOf(args) : argsOf(args)
+}
+
+/** @param {Args} args */
+export function argsOf(args) {
+  return h('pre', { class: 'json', tabindex: '0' }, revealed(jsonOf(args)))
 }
 
 /** @param {unknown} args */
@@ -53,13 +56,14 @@ function isAddresses(value) {
 }
 
 /** @param {Mail} mail */
-function mailPreview({ to, cc, subject, body }) {
+export function mailOf({ from, to, cc, subject, body }) {
   return h(
     'article',
     { class: 'mail', 'aria-label': 'The mail' },
     h(
       'dl',
       {},
+      from === undefined ? null : field('From', from),
       field('To', addresses(to)),
       cc === undefined ? null : field('Cc', addresses(cc)),
       field('Subject', subject),

@@ -73,8 +73,8 @@ export function decisionPanel(approval, listener) {
           { type: 'button', class: 'approve', click: () => void send(() => approvalOf(approval)) },
           words.approve,
         ),
-      // What may have happened already cannot be changed any more.
-      !doubt && may.includes('edit') && opener('Edit', forms.edit),
+      // What may have happened already cannot be changed any more, nor what was approved before.
+      !doubt && approval.replaces === null && may.includes('edit') && opener('Edit', forms.edit),
       may.includes('reject') && opener(words.reject, forms.reject, 'reject'),
       may.includes('respond') && opener(words.respond, forms.respond, 'quiet'),
     ),

@@ -1,9 +1,9 @@
 // @ts-check
 import { getAssistant, runPath, threadPath } from './api.js'
-import { previewOf } from './call.js'
 import { decisionPanel } from './decision.js'
 import { h, revealed, setText } from './element.js'
 import { outcomeOf } from './outcome.js'
+import { shownOf } from './preview.js'
 import { standingOf } from './standing.js'
 import { ago, isSoon, moment, until } from './when.js'
 
@@ -50,7 +50,7 @@ export function createDetail(first, listener) {
     { class: 'detail', 'aria-label': `Approval of ${first.tool}` },
     h('header', {}, heading, status, riskBadge(first.risk), h('p', { class: 'hint' }, asked, expires)),
     h('p', { class: 'reason' }, revealed(first.reason)),
-    previewOf(first.tool, first.args),
+    shownOf(first),
     people,
     below,
     facts(first),
@@ -193,6 +193,8 @@ function facts({
     fact('Thread', h('a', { class: 'id', href: threadPath(thread_id) }, thread_id)),
     fact('Run', h('a', { class: 'id', href: runPath(thread_id, run_id) }, run_id)),
     fact('Approval', h('span', { class: 'id' }, approval_id)),
+    asked.replaces !== null && fact('In the place of', h('span', { class: 'id' }, asked.replaces)),
+    fact('Tool', h('span', {}, revealed(`${asked.tool}, version ${asked.tool_version}`))),
     fact('Arguments, SHA-256', h('span', { class: 'id' }, args_hash)),
   )
 }

@@ -22,7 +22,8 @@ interface Asked {
 
 /**
  * Runs the calls of the newest message side by side, as the policy and people decided. Every call gets one answer.
- * Where it is not known whether a call happened, the node stops until a person has said so.
+ * Where it is not known whether a call happened, or what people released is not what would happen now, the node stops
+ * until they have said so.
  */
 export function callTools({ tools }: { tools: Tool[] }) {
   return async (state: AgentState, config: LangGraphRunnableConfig): Promise<AgentUpdate> => {
@@ -31,16 +32,16 @@ export function callTools({ tools }: { tools: Tool[] }) {
     for (;;) {
       const open = asked.filter(({ call }) => !ended.has(call.key.callId))
       const results = await inParallel(open, AT_A_TIME, (one) => carryOut(tools, one, config))
-      const doubts = results.flatMap((result) => (result.status === 'in_doubt' ? [result.ask] : []))
+      const questions = results.flatMap((result) => ('ask' in result ? [result.ask] : []))
       for (const [index, { call }] of open.entries()) {
         const result = results[index]
-        if (result !== undefined && result.status !== 'in_doubt') ended.set(call.key.callId, result)
+        if (result !== undefined && !('ask' in result)) ended.set(call.key.callId, result)
       }
-      if (doubts.length === 0) break
-      for (const { approval_id, tool } of doubts) config.writer?.({ type: 'hold', approval_id, tool })
-      // What it returns says nothing: decisions are in the ledger, which the next round asks. An answer that was given
-      // to an earlier doubt of this task comes back here first, and then the next round stops again.
-      interrupt(holdPayload(doubts))
+      if (questions.length === 0) break
+      for (const { approval_id, tool } of questions) config.writer?.({ type: 'hold', approval_id, tool })
+      // What it returns says nothing: decisions are in the ledger and the holds, which the next round asks. An answer
+      // that was given to an earlier question of this task comes back here first, and then the next round stops again.
+      interrupt(holdPayload(questions))
     }
     const answers = asked.map(({ call: { key, tool } }) => {
       const result = ended.get(key.callId)
@@ -54,11 +55,14 @@ export function callTools({ tools }: { tools: Tool[] }) {
 function callsOf(state: AgentState, threadId: string): Asked[] {
   const message = openMessage(state.messages)
   const messageId = message?.id ?? ''
-  return (message?.tool_calls ?? []).map(({ id: callId = '', name, args }) => ({
-    call: { key: { threadId, messageId, callId }, tool: name, args },
-    verdict: state.verdicts.find((one) => one.call_id === callId && one.message_id === messageId),
-    decision: state.decisions[callId],
-  }))
+  return (message?.tool_calls ?? []).map(({ id: callId = '', name, args }) => {
+    const verdict = state.verdicts.find((one) => one.call_id === callId && one.message_id === messageId)
+    return {
+      call: { key: { threadId, messageId, callId }, tool: name, args, held: verdict?.action === 'hold' },
+      verdict,
+      decision: state.decisions[callId],
+    }
+  })
 }
 
 /** Says what becomes of one call. A call that the state has no verdict for is left to the executor, which asks again. */
@@ -98,7 +102,7 @@ async function run(tools: Tool[], call: Call, config: LangGraphRunnableConfig): 
     })
   })
   await report.ended(result)
-  return result.status === 'in_doubt' ? result : told(call, config, result, performance.now() - started)
+  return 'ask' in result ? result : told(call, config, result, performance.now() - started)
 }
 
 function riskOfCall(tools: Tool[], call: Call): string {

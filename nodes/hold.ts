@@ -20,7 +20,11 @@ export function hold(state: AgentState, config: LangGraphRunnableConfig): AgentU
     })
   // A graph may come here whatever the policy said. Without any verdict nobody knows that nothing is to be asked.
   if (held.length === 0 && state.verdicts.length > 0) return { decisions: {} }
-  const requests = held.map(({ action: _, ...entry }): HoldRequest => ({ kind: 'tool', ...entry }))
+  const requests = held.map(({ action: _, ...entry }): HoldRequest => ({
+    ...entry,
+    kind: 'tool',
+    replaces: null,
+  }))
   const answer: unknown = interrupt(holdPayload(requests))
   const { decisions } = HoldAnswer.parse(answer)
   return {
@@ -45,10 +49,12 @@ export function holdPayload(holds: HoldRequest[]) {
     type: 'holdpoint.hold',
     holds,
     action_requests: holds.map(({ tool, args, reason }) => ({ name: tool, args, description: reason })),
-    review_configs: holds.map(({ tool, kind }) => ({
+    review_configs: holds.map(({ tool, kind, replaces }) => ({
       action_name: tool,
       allowed_decisions:
-        kind === 'tool' ? ['approve', 'edit', 'reject', 'respond'] : ['approve', 'reject', 'respond'],
+        kind === 'tool' && replaces === null
+          ? ['approve', 'edit', 'reject', 'respond']
+          : ['approve', 'reject', 'respond'],
     })),
   }
 }

@@ -38,5 +38,5 @@ export async function reportCall({ key, tool, args }: Call, config: RunnableConf
 }
 
 function wordsOf(execution: Exclude<Execution, { status: 'ok' }>): string {
-  return execution.status === 'in_doubt' ? execution.ask.reason : execution.message
+  return 'ask' in execution ? execution.ask.reason : execution.message
 }

@@ -21,6 +21,12 @@ export const AUDIT_KINDS = [
   'hold.cancelled',
   /** The run that its decision started was dropped before it began, or rolled back: it is asked for again. */
   'hold.reopened',
+  /** A call may run, once: by the word that released it. */
+  'grant.committed',
+  /** By the execution that begins in the same moment. */
+  'grant.consumed',
+  /** Nobody used it, and nobody may any more: `data.cause`. */
+  'grant.revoked',
   /** Written before the tool is called. */
   'effect.begun',
   /** An effect in doubt that certainly did not happen is another lease's now. */

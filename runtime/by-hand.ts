@@ -1,9 +1,9 @@
-import { argsHash, type CallKey } from './call.ts'
+import { argsHash, type CallKey, grantHash } from './call.ts'
 import type { Intent, Ledger } from './effect.ts'
 import { type Decision, HoldAnswer, holdsOf } from './hold.ts'
 import type { Json } from './json.ts'
 import type { CheckArgs } from './resume.ts'
-import { enterRun, type RunContext } from './run-context.ts'
+import { type Answer, enterRun, type Release, type RunContext } from './run-context.ts'
 import type { Services } from './services.ts'
 import { newId } from './ids.ts'
 
@@ -31,15 +31,21 @@ export interface ByHand {
  * await hand.run(id, () => graph.invoke(new Command({ resume: { [asked.id]: answer } }), config))
  */
 export function byHand({ services, checkArgs }: { services: Services; checkArgs: CheckArgs }): ByHand {
-  const released = new Map<string, string>()
-  const ledger = memoryLedger()
+  const released = new Map<string, Release>()
+  const answers = new Map<string, Answer>()
+  const open = new Set<string>()
+  const ledger = memoryLedger(open)
   const nameOf = ({ threadId, messageId, callId }: CallKey) => JSON.stringify([threadId, messageId, callId])
   return {
     run(threadId, inside, signal = new AbortController().signal) {
       const grants = {
         released(call: CallKey) {
-          const hash = released.get(nameOf(call))
-          return Promise.resolve(hash === undefined ? undefined : { hash, approvals: [BY_HAND], seniors: 0 })
+          const release = released.get(nameOf(call))
+          return Promise.resolve(release && { ...release, begun: ledger.hasBegun(call, release.hash) })
+        },
+        askedAgain(call: CallKey) {
+          const answer = answers.get(nameOf(call))
+          return Promise.resolve(answer && { state: 'answered' as const, answer })
         },
       }
       const runId = newId()
@@ -67,13 +73,28 @@ export function byHand({ services, checkArgs }: { services: Services; checkArgs:
           `${asked.length} calls wait in this interrupt, ${decisions.length} decisions were given. Give one for each.`,
         )
       }
-      const answers = asked.map((hold, index) => {
+      const said = asked.map((hold, index) => {
         const decision = decisions[index] ?? { type: 'reject' as const }
         const edited = decision.type === 'edit' ? checkArgs(hold.tool, decision.args ?? null) : undefined
-        const hash = decision.type === 'approve' ? argsHash(hold.args) : edited?.hash
-        const key = nameOf({ threadId, messageId: hold.message_id, callId: hold.call_id })
-        if (hash !== undefined) released.set(key, hash)
+        const args = decision.type === 'approve' ? hold.args : edited?.args
+        const call = { threadId, messageId: hold.message_id, callId: hold.call_id }
         const { type, message } = decision
+        released.delete(nameOf(call))
+        answers.delete(nameOf(call))
+        if (args !== undefined) {
+          open.add(grantHash(call, { name: hold.tool, version: hold.tool_version }, args))
+          released.set(nameOf(call), {
+            approvalId: hold.approval_id,
+            hash: argsHash(args),
+            approvals: [BY_HAND],
+            seniors: 0,
+            toolVersion: hold.tool_version,
+            previewHash: edited === undefined ? hold.preview_hash : null,
+            begun: false,
+          })
+        } else if (hold.replaces !== null && (type === 'reject' || type === 'respond')) {
+          answers.set(nameOf(call), { type, ...(message === undefined ? {} : { message }) })
+        }
         return {
           approval_id: hold.approval_id,
           args_hash: hold.args_hash,
@@ -82,20 +103,26 @@ export function byHand({ services, checkArgs }: { services: Services; checkArgs:
           ...(message === undefined ? {} : { message }),
         }
       })
-      return HoldAnswer.parse({ decisions: answers }) as Json
+      return HoldAnswer.parse({ decisions: said }) as Json
     },
   }
 }
 
-/** What was done in this process is not done again in it. */
-function memoryLedger(): Ledger {
+/** What was done in this process is not done again in it. `open`: the hashes of the grants that nobody has used. */
+function memoryLedger(open: Set<string>): Ledger & { hasBegun(call: CallKey, hash: string): boolean } {
   const outcomes = new Map<string, Json>()
-  const nameOf = ({ call, argsHash: hash }: Intent) =>
+  const begun = new Set<string>()
+  const nameOf = ({ call, argsHash: hash }: Pick<Intent, 'call' | 'argsHash'>) =>
     JSON.stringify([call.threadId, call.messageId, call.callId, hash])
   return {
+    hasBegun: (call, hash) => begun.has(nameOf({ call, argsHash: hash })),
     intend(intent) {
-      const outcome = outcomes.get(nameOf(intent))
-      return Promise.resolve(outcome === undefined ? { state: 'begin' } : { state: 'ended', outcome })
+      const name = nameOf(intent)
+      const outcome = outcomes.get(name)
+      if (outcome !== undefined) return Promise.resolve({ state: 'ended', outcome })
+      const granted = intent.grant === undefined || begun.has(name) || open.delete(intent.grant)
+      if (granted) begun.add(name)
+      return Promise.resolve({ state: granted ? 'begin' : 'ungranted' })
     },
     find(intent) {
       const outcome = outcomes.get(nameOf(intent))

@@ -32,9 +32,18 @@ export function argsHash(args: Json): string {
   return createHash('sha256').update(canonicalJson(args)).digest('hex')
 }
 
-/** The same call with the same arguments has the same approval, however often its node runs again. */
-export function approvalId(key: CallKey, hash: string): string {
-  return nameUuid('approval', key.threadId, key.messageId, key.callId, hash)
+/** What a grant is for: this call of this version of the tool, with these arguments. */
+export function grantHash(key: CallKey, tool: { name: string; version: string }, args: Json): string {
+  return argsHash([key.threadId, key.messageId, key.callId, tool.name, tool.version, args])
+}
+
+/**
+ * The same call with the same arguments has the same approval, however often its node runs again; one that is asked for
+ * in the place of an approval has its own.
+ */
+export function approvalId(key: CallKey, hash: string, replaces: string | null = null): string {
+  const again = replaces === null ? [] : [replaces]
+  return nameUuid('approval', key.threadId, key.messageId, key.callId, hash, ...again)
 }
 
 /** The approval that settles a doubt about the call; each execution that left one has its own. */

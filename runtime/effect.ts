@@ -7,6 +7,9 @@ import type { Json } from './json.ts'
  */
 export type EffectStatus = 'intended' | 'done' | 'failed' | 'retry' | 'skipped'
 
+/** `none`: it has a row because people released it: that is for one execution, whatever it does. */
+export type EffectKind = 'none' | 'idempotent' | 'once'
+
 /** One side-effecting call as the ledger has it. Dates are ISO 8601. */
 export interface Effect {
   thread_id: string
@@ -15,7 +18,7 @@ export interface Effect {
   args_hash: string
   run_id: string
   tool: string
-  effect: 'idempotent' | 'once'
+  effect: EffectKind
   key: string
   status: EffectStatus
   outcome: Json
@@ -28,25 +31,33 @@ export interface Intent {
   call: CallKey
   argsHash: string
   tool: string
-  effect: 'idempotent' | 'once'
+  effect: EffectKind
   key: string
+  /** The hash of the grant that it needs; unset: it needs none. What was begun before needs no other. */
+  grant: string | undefined
 }
 
 /**
  * What the ledger says to an intent. `begin`: it is committed, do it. `ended`: it was done before, this is what came
- * of it. `in_doubt`: somebody began it and is gone; `owner` is that somebody's lease.
+ * of it. `in_doubt`: somebody began it and is gone; `owner` is that somebody's lease. `ungranted`: the grant is not
+ * there, or was used.
  */
 export type Intention =
   | { state: 'begin' }
   | { state: 'ended'; outcome: Json }
   | { state: 'skipped' }
   | { state: 'in_doubt'; owner: string }
+  | { state: 'ungranted' }
+
+/** What was begun before. */
+export type Begun = Exclude<Intention, { state: 'begin' | 'ungranted' }>
 
 /** One run's view of the effect ledger. Every write holds only while the run's lease does, and throws `LeaseLost` after it. */
 export interface Ledger {
+  /** Uses the grant in the same statement. */
   intend(intent: Intent): Promise<Intention>
   /** What was begun before, without beginning anything. */
-  find(intent: Intent): Promise<Exclude<Intention, { state: 'begin' }> | undefined>
+  find(intent: Intent): Promise<Begun | undefined>
   /** Makes an effect in doubt this run's own again, once it is certain that it did not and will not happen. */
   retake(intent: Intent, owner: string): Promise<void>
   conclude(intent: Intent, status: 'done' | 'failed', outcome: Json): Promise<void>

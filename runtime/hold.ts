@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { Allowed } from './allowed.ts'
 import { approvalId, argsHash, doubtId } from './call.ts'
 import type { Json } from './json.ts'
+import { Preview, previewHash } from './preview.ts'
 
 export type HoldStatus =
   | 'pending'
@@ -123,8 +124,15 @@ export interface Hold {
   message_id: string
   call_id: string
   tool: string
+  tool_version: string
   args: Json
   args_hash: string
+  /** What the call would do, as the tool said when it was asked for; null: `no_preview` may say why. */
+  preview: Preview | null
+  preview_hash: string | null
+  no_preview: string | null
+  /** The approval that this one was asked for in the place of. */
+  replaces: string | null
   risk: string
   reason: string
   /** The policy's rules that asked for it; null: the tool's own risk did. */
@@ -188,6 +196,11 @@ export const HoldRequest = z.object({
   rule: z.string().nullable().default(null),
   policy_version: z.string().default(''),
   needs: Needs.default(ONE_PERSON),
+  tool_version: z.string().default(''),
+  preview: Preview.nullable().default(null),
+  preview_hash: z.string().nullable().default(null),
+  no_preview: z.string().nullable().default(null),
+  replaces: z.uuid().nullable().default(null),
 })
 export type HoldRequest = z.infer<typeof HoldRequest>
 
@@ -211,8 +224,10 @@ export function holdsOf(threadId: string, value: unknown): HoldRequest[] {
   return payload.data.holds.filter((entry) => {
     const hash = argsHash(entry.args)
     const key = { threadId, messageId: entry.message_id, callId: entry.call_id }
-    const id = entry.kind === 'tool' ? approvalId(key, hash) : doubtId(key, hash, entry.owner ?? '')
-    return entry.args_hash === hash && entry.approval_id === id
+    const id =
+      entry.kind === 'tool' ? approvalId(key, hash, entry.replaces) : doubtId(key, hash, entry.owner ?? '')
+    const shown = entry.preview === null ? null : previewHash(entry.preview)
+    return entry.args_hash === hash && entry.approval_id === id && entry.preview_hash === shown
   })
 }
 

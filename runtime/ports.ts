@@ -9,7 +9,7 @@ import type { Decision, EditedArgs, Hold, HoldFilter, InterruptAnswer } from './
 import type { Json } from './json.ts'
 import type { Outcome } from './outcome.ts'
 import type { Person } from './people.ts'
-import type { Release } from './run-context.ts'
+import type { AskedAgain, Release } from './run-context.ts'
 import type { ActiveRuns, CancelAction, ClaimedRun, NewRun, Run, RunStatus } from './run.ts'
 import type { StartRequest } from './start-run.ts'
 import type { ItemKey, ItemSearch, ItemWrite, NamespaceSearch, StoreItem } from './store.ts'
@@ -249,8 +249,9 @@ export interface Holds {
   /** Takes a person's word back while it is not enough. Throws `vote_not_found` where there is none. */
   withdraw(approvalId: string, by: Person): Promise<Hold>
   comment(approvalId: string, by: Person, text: string): Promise<Hold>
-  /** See `Grants.released`. */
+  /** See `Grants`. */
   released(call: CallKey): Promise<Release | undefined>
+  askedAgain(call: CallKey): Promise<AskedAgain | undefined>
 }
 
 /** Which policy is in force, as the record tells it. */

@@ -154,6 +154,12 @@ export function checkDecision(
         'What may have happened cannot be edited. Approve to run it, respond with its result, or reject to skip it.',
       )
     }
+    if (hold.replaces !== null) {
+      throw new RuntimeError(
+        'invalid_decision',
+        'A call that is asked for again cannot be edited. Approve or reject it, or respond in its place.',
+      )
+    }
     if (decision.args === undefined)
       throw new RuntimeError('invalid_decision', 'An edit needs "args", all of them.')
     return { decision, edited: checkEdit(hold, decision.args) }

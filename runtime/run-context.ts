@@ -1,21 +1,39 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { CallKey } from './call.ts'
 import type { Ledger } from './effect.ts'
+import type { HoldRequest } from './hold.ts'
 import type { Services } from './services.ts'
 
-/** Says whether people released exactly this call. The hold table answers, never the graph's state. */
+/** Says what people said of exactly this call. The hold table answers, never the graph's state. */
 export interface Grants {
   /** `undefined` where nobody released it. */
   released(call: CallKey): Promise<Release | undefined>
+  /** What became of a call that had to be asked for again; `undefined` where it was not, or was released. */
+  askedAgain(call: CallKey): Promise<AskedAgain | undefined>
 }
 
 export interface Release {
+  approvalId: string
   /** Of the arguments that were released. */
   hash: string
   /** The distinct people whose words released them. */
   approvals: string[]
   /** How many of them are seniors. */
   seniors: number
+  /** Of the tool, when they were asked. */
+  toolVersion: string
+  /** Of what they were shown; null: nothing that could be compared. */
+  previewHash: string | null
+  /** The ledger has an execution of it already. */
+  begun: boolean
+}
+
+/** It still waits, as it was asked; or people said something instead of releasing it. */
+export type AskedAgain = { state: 'waiting'; ask: HoldRequest } | { state: 'answered'; answer: Answer }
+
+export interface Answer {
+  type: 'reject' | 'respond'
+  message?: string
 }
 
 /** What code inside a run may know of it. */

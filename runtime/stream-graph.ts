@@ -108,7 +108,10 @@ function recordsOf(
   }
   const ledger = effects.ledger(run)
   return {
-    grants: { released: (call) => ending(holds.released(call)) },
+    grants: {
+      released: (call) => ending(holds.released(call)),
+      askedAgain: (call) => ending(holds.askedAgain(call)),
+    },
     ledger: {
       intend: (intent) => ending(ledger.intend(intent)),
       find: (intent) => ending(ledger.find(intent)),

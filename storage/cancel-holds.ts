@@ -1,12 +1,29 @@
 import { topics } from '../runtime/topics.ts'
 import { prepared, type Transaction } from './database.ts'
+import { REVOKED } from './grants.ts'
+import { type Granted, recordRevoked } from './record-of-grants.ts'
 import { type Cause, HELD, type Held, recordCancelled, type Who } from './record-of-holds.ts'
 import { CHANNEL } from './signals.ts'
 
+// A call that was released while its message waited for other words can be used no more: no run came of it, and none
+// will. What a run was made of stays, however that run ends.
 const CANCEL = prepared(`
-  update holds set status = 'cancelled', decided_at = now()
-  where thread_id = $1 and status = 'pending' and not (interrupt_id = any($2))
-  returning ${HELD}, pg_notify('${CHANNEL}', '${topics.hold('')}' || approval_id)`)
+  with cancelled as (
+    update holds set status = 'cancelled', decided_at = now()
+    where thread_id = $1 and status = 'pending' and not (interrupt_id = any($2))
+    returning ${HELD}, pg_notify('${CHANNEL}', '${topics.hold('')}' || approval_id)
+  ), revoked as (
+    delete from grants g
+    where g.thread_id = $1 and g.consumed_at is null and exists (
+      select 1 from holds h
+      where h.thread_id = $1 and h.approval_id = g.approval_id and h.resumed_run_id is null
+        and not (h.interrupt_id = any($2))
+    )
+    returning ${REVOKED}
+  )
+  select to_json(cancelled) as held, null as released from cancelled
+  union all
+  select null, to_json(revoked) from revoked`)
 
 /** What waited for a person does so no longer, but for the holds of the interrupts in `waiting`. */
 export async function cancelHolds(
@@ -14,6 +31,12 @@ export async function cancelHolds(
   threadId: string,
   { waiting = [], who, cause }: { waiting?: string[]; who: Who; cause: Cause },
 ): Promise<void> {
-  const { rows } = await client.query<Held & Record<string, unknown>>(CANCEL, [threadId, waiting])
-  recordCancelled(client, rows, who, cause)
+  const { rows } = await client.query<{ held: Held | null; released: Granted | null }>(CANCEL, [
+    threadId,
+    waiting,
+  ])
+  const held = rows.flatMap((row) => row.held ?? [])
+  const released = rows.flatMap((row) => row.released ?? [])
+  recordCancelled(client, held, who, cause)
+  recordRevoked(client, threadId, released, who, cause)
 }

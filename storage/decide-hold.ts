@@ -22,6 +22,7 @@ import { topics } from '../runtime/topics.ts'
 import type { RunRequest } from '../runtime/run.ts'
 import { type Database, jsonb, type Queryable, type Transaction } from './database.ts'
 import { HOLD_COLUMNS, type HoldRow, holdsOfInterrupts, toHold } from './hold-row.ts'
+import { commitGrant } from './grants.ts'
 import { changeHold, escalate, LOCK_HELD_THREAD, openHold } from './hold-votes.ts'
 import { recordSettled } from './record-of-effects.ts'
 import { person, recordDecided, recordExpired, recordWaiting, SYSTEM, type Who } from './record-of-holds.ts'
@@ -220,6 +221,8 @@ async function endHold(client: Transaction, before: Hold, end: End): Promise<Hol
       `What became of the call is known meanwhile (GET /threads/${hold.thread_id}/effects). Approve to go on with it.`,
     )
   }
+  if (released !== null && hold.kind === 'tool')
+    await commitGrant(client, hold, last.args ?? before.proposal?.args ?? hold.args, last.by)
   await notify(client, topics.hold(approvalId))
   return hold
 }

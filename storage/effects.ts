@@ -1,11 +1,13 @@
-import type { Effect, Intent, Intention, Ledger } from '../runtime/effect.ts'
+import type { Begun, Effect, Intent, Intention, Ledger } from '../runtime/effect.ts'
 import { failpoint } from '../runtime/failpoint.ts'
 import type { Json } from '../runtime/json.ts'
 import { LeaseLost } from '../runtime/lease.ts'
 import type { Effects } from '../runtime/ports.ts'
 import type { ClaimedRun } from '../runtime/run.ts'
-import type { Database } from './database.ts'
+import type { Database, Transaction } from './database.ts'
 import { recordBegun, recordEnded, recordRetaken } from './record-of-effects.ts'
+import { recordGrant } from './record-of-grants.ts'
+import { agent } from './record-of-holds.ts'
 
 const FENCE = `
   select 1 from runs
@@ -14,23 +16,30 @@ const FENCE = `
 
 const THIS = 'thread_id = $1 and message_id = $4 and call_id = $5 and args_hash = $6'
 
-// What is found is read from the statement's snapshot, so that an effect that this statement adds is not among it.
+// What is found is read from the statement's snapshot, so that an effect that this statement adds is not among it. A
+// grant is used by what begins with it, and by nothing that was begun before.
 const INTEND = `
   with fence as (${FENCE}), found as (
     select status, outcome, run_id || '.' || lease_token as owner from effects where ${THIS}
+  ), granted as (
+    update grants set consumed_at = now(), consumed_by = $2 || '.' || $3
+    where thread_id = $1 and message_id = $4 and call_id = $5 and grant_hash = $10 and consumed_at is null
+      and exists (select 1 from fence) and not exists (select 1 from found)
+    returning approval_id
   ), added as (
     insert into effects (thread_id, run_id, lease_token, message_id, call_id, args_hash, tool, effect, key, status)
     select $1, $2, $3, $4, $5, $6, $7, $8, $9, 'intended' from fence
+    where $10::text is null or exists (select 1 from granted)
     on conflict do nothing
     returning 1
   ), taken as (
     update effects set status = 'intended', run_id = $2, lease_token = $3, ended_at = null
-    where ${THIS} and (status = 'retry' or (status = 'intended' and effect = 'idempotent'))
+    where ${THIS} and (status = 'retry' or (status = 'intended' and effect <> 'once'))
       and exists (select 1 from fence)
     returning 1
   )
-  select exists (select 1 from added) or exists (select 1 from taken) as begun, found.*
-  from fence left join found on true`
+  select exists (select 1 from added) or exists (select 1 from taken) as begun, granted.approval_id, found.*
+  from fence left join found on true left join granted on true`
 
 const FIND = `
   select status, outcome, run_id || '.' || lease_token as owner from effects
@@ -63,6 +72,8 @@ interface FoundRow {
 
 interface IntendRow extends FoundRow {
   begun: boolean
+  /** Of the grant that was used. */
+  approval_id: string | null
 }
 
 interface Row extends Omit<Effect, 'created_at' | 'ended_at'> {
@@ -107,10 +118,12 @@ function ledgerOf(db: Database, run: ClaimedRun): Ledger {
           intent.tool,
           intent.effect,
           intent.key,
+          intent.grant ?? null,
         ])
         const row = own(rows)
+        if (row.approval_id !== null) recordUse(client, run, intent, row.approval_id)
         if (row.begun) recordBegun(client, run, intent, row.status !== null)
-        return intentionOf(row)
+        return intentionOf(row, intent)
       })
       await failpoint('effect.intend:after')
       return intention
@@ -139,11 +152,27 @@ function ledgerOf(db: Database, run: ClaimedRun): Ledger {
   }
 }
 
-function intentionOf(row: IntendRow): Intention {
-  return row.begun ? { state: 'begin' } : foundOf(row)
+function recordUse(client: Transaction, run: ClaimedRun, intent: Intent, approvalId: string): void {
+  const { call, tool, grant = '' } = intent
+  const granted = {
+    approval_id: approvalId,
+    message_id: call.messageId,
+    call_id: call.callId,
+    tool,
+    grant_hash: grant,
+  }
+  const who = agent(run.assistant_id)
+  recordGrant(client, 'grant.consumed', call.threadId, who, granted, {
+    attempt: `${run.run_id}.${run.lease_token}`,
+  })
 }
 
-function foundOf(row: FoundRow): Exclude<Intention, { state: 'begin' }> {
+function intentionOf(row: IntendRow, { grant }: Intent): Intention {
+  if (row.begun) return { state: 'begin' }
+  return row.status === null && grant !== undefined ? { state: 'ungranted' } : foundOf(row)
+}
+
+function foundOf(row: FoundRow): Begun {
   switch (row.status) {
     case 'done':
     case 'failed':

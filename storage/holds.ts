@@ -1,4 +1,5 @@
-import type { HoldFilter } from '../runtime/hold.ts'
+import type { CallKey } from '../runtime/call.ts'
+import { type HoldFilter, HoldRequest } from '../runtime/hold.ts'
 import type { Holds } from '../runtime/ports.ts'
 import { allowedSql } from './allowed.ts'
 import { type Database, jsonb } from './database.ts'
@@ -19,9 +20,17 @@ const SEARCH = `
   order by created_at desc, approval_id
   limit $5 offset $6`
 
-const RELEASED = `
-  select released_hash, votes from holds
-  where thread_id = $1 and message_id = $2 and call_id = $3 and kind = 'tool' and status in ('approved', 'edited')`
+// A call that was asked for again has more than one: what is open counts more than the last word, and that more than
+// those before.
+const NEWEST = `
+  select h.*, exists (
+    select 1 from effects e
+    where e.thread_id = $1 and e.message_id = $2 and e.call_id = $3 and e.args_hash = h.released_hash
+  ) as begun
+  from holds h
+  where thread_id = $1 and message_id = $2 and call_id = $3 and kind = 'tool'
+  order by decided_at desc nulls first
+  limit 1`
 
 const EXPIRED = `
   select approval_id from holds
@@ -57,21 +66,47 @@ export function createHolds(db: Database): Holds {
       return ended.filter((one) => one.status === 'fulfilled' && one.value).length
     },
     async released(call) {
-      const { rows } = await db.query<Pick<HoldRow, 'votes'> & { released_hash: string | null }>(RELEASED, [
-        call.threadId,
-        call.messageId,
-        call.callId,
-      ])
-      const [row] = rows
+      const row = await newestOf(db, call)
       if (row === undefined || row.released_hash === null) return undefined
-      const { votes } = row
       return {
+        approvalId: row.approval_id,
         hash: row.released_hash,
-        approvals: votes.map(({ by }) => by),
-        seniors: votes.filter(({ senior }) => senior === true).length,
+        approvals: row.votes.map(({ by }) => by),
+        seniors: row.votes.filter(({ senior }) => senior === true).length,
+        toolVersion: row.tool_version,
+        // Of the arguments that an edit put in the place of the others, nobody was shown anything.
+        previewHash: row.status === 'edited' ? null : row.preview_hash,
+        begun: row.begun,
+      }
+    },
+    async askedAgain(call) {
+      const row = await newestOf(db, call)
+      if (row === undefined || row.replaces === null) return undefined
+      const message = row.decisions.at(-1)?.message
+      const said = message === undefined ? {} : { message }
+      switch (row.status) {
+        case 'pending':
+          return { state: 'waiting', ask: HoldRequest.parse(row) }
+        case 'rejected':
+          return { state: 'answered', answer: { type: 'reject', ...said } }
+        case 'responded':
+          return { state: 'answered', answer: { type: 'respond', ...said } }
+        case 'expired':
+          return { state: 'answered', answer: { type: 'reject', message: 'The approval expired.' } }
+        case 'approved':
+        case 'edited':
+        case 'cancelled':
+          return undefined
       }
     },
   }
+}
+
+type NewestRow = HoldRow & { released_hash: string | null; begun: boolean }
+
+async function newestOf(db: Database, { threadId, messageId, callId }: CallKey) {
+  const { rows } = await db.query<NewestRow>(NEWEST, [threadId, messageId, callId])
+  return rows[0]
 }
 
 function searchValues(filter: HoldFilter): unknown[] {

@@ -35,6 +35,8 @@ export type Cause =
   | 'run_ended'
   | 'run_dropped'
   | 'run_rolled_back'
+  /** Of a grant: what its call would do has changed, or the tool has. */
+  | 'asked_again'
 
 const MODEL = `
   select entry -> 'oversight' ->> 'model_version' as model from audit_entries

@@ -1,5 +1,7 @@
 import { topics } from '../runtime/topics.ts'
 import type { Transaction } from './database.ts'
+import { REVOKED } from './grants.ts'
+import { type Granted, recordRevoked } from './record-of-grants.ts'
 import { HELD, type Held, recordCancelled, type Who } from './record-of-holds.ts'
 import { notify } from './signals.ts'
 
@@ -23,6 +25,7 @@ export const UNUSED = `
   not exists (select 1 from holds h where h.thread_id = $1)
   and not exists (select 1 from effects e where e.thread_id = $1)`
 
+const REVOKE = `delete from grants where thread_id = $1 and consumed_at is null returning ${REVOKED}`
 const DELETE_RUNS = 'delete from runs where thread_id = $1 returning run_id'
 const DELETE_EVENTS = 'delete from events where thread_id = $1'
 const DELETE_THREAD = 'delete from threads where thread_id = $1'
@@ -34,6 +37,8 @@ const DELETE_CHECKPOINTS = ['checkpoint_writes', 'checkpoint_blobs', 'checkpoint
 export async function removeThread(client: Transaction, threadId: string, who: Who): Promise<void> {
   const held = await client.query<Held & Record<string, unknown>>(CANCEL_HOLDS, [threadId])
   recordCancelled(client, held.rows, who, 'thread_deleted')
+  const revoked = await client.query<Granted & Record<string, unknown>>(REVOKE, [threadId])
+  recordRevoked(client, threadId, revoked.rows, who, 'thread_deleted')
   // Whom it concerns is also asked of the thread, which is gone soon.
   await client.tell()
   const runs = await client.query<{ run_id: string }>(DELETE_RUNS, [threadId])

@@ -1,4 +1,5 @@
 import type { Transaction } from './database.ts'
+import { revokeGrants } from './grants.ts'
 import { HELD, type Held, recordReopened, type Who } from './record-of-holds.ts'
 
 // A decision whose run is dropped before it carried it out is asked for again, and with it what was said of a call in
@@ -27,4 +28,6 @@ export async function reopenHolds(
 ): Promise<void> {
   const { rows } = await client.query<Held & Record<string, unknown>>(REOPEN, [threadId, runIds])
   recordReopened(client, rows, who, cause)
+  const approvals = rows.map(({ approval_id }) => approval_id)
+  await revokeGrants(client, threadId, approvals, { who, cause })
 }

@@ -6,6 +6,7 @@ import type { ClaimedRun } from '../runtime/run.ts'
 import type { Thread } from '../runtime/thread.ts'
 import { cancelHolds } from './cancel-holds.ts'
 import { type Database, jsonbText, prepared, type Queryable, type Transaction } from './database.ts'
+import { revokeGrants } from './grants.ts'
 import { agent, HELD, type Held, modelsIn, recordRequested } from './record-of-holds.ts'
 import { reopenHolds } from './reopen-holds.ts'
 import { ENDED_RUN, runTold } from './tell-endpoints.ts'
@@ -28,25 +29,34 @@ const SETTLE = prepared(`
   ), webhooks_told as (${runTold('settled', '$9::boolean')})
   select 1 from settled`)
 
-// A call that was held before and is held again (a fork, a replay) asks again. The arguments travel as text of their
-// own: json_to_recordset reads every string, and stops at the NUL that a json column would keep.
+// A call that was held before and is held again (a fork, a replay, a change of what it would do) asks again, and what
+// released it before does so no more. The arguments travel as text of their own: json_to_recordset reads every string,
+// and stops at the NUL that a json column would keep.
 const INSERT_HOLDS = `
   insert into holds (thread_id, approval_id, run_id, assistant_id, graph_id, tenant_id, requester, interrupt_id, kind,
-    message_id, call_id, tool, args, args_hash, risk, reason, rule, policy_version, needs, expires_at)
-  select $1, h.approval_id, $2, $3, $4, $5, $6, h.interrupt_id, h.kind, h.message_id, h.call_id, h.tool, h.args::json,
-    h.args_hash, h.risk, h.reason, h.rule, h.policy_version, h.needs::jsonb,
+    message_id, call_id, tool, tool_version, args, args_hash, preview, preview_hash, no_preview, replaces, risk, reason,
+    rule, policy_version, needs, expires_at)
+  select $1, h.approval_id, $2, $3, $4, $5, $6, h.interrupt_id, h.kind, h.message_id, h.call_id, h.tool, h.tool_version,
+    h.args::json, h.args_hash, h.preview::json, h.preview_hash, h.no_preview, h.replaces, h.risk, h.reason,
+    h.rule, h.policy_version, h.needs::jsonb,
     now() + make_interval(secs => (h.needs::jsonb ->> 'expires_in')::double precision)
   from unnest($7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
-      $15::text[], $16::text[], $17::text[], $18::text[], $19::text[])
+      $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[],
+      $23::text[], $24::uuid[])
     as h (approval_id, interrupt_id, kind, message_id, call_id, tool, args, args_hash, risk, reason, rule,
-      policy_version, needs)
+      policy_version, needs, tool_version, preview, preview_hash, no_preview, replaces)
   on conflict (thread_id, approval_id) do update
   set status = 'pending', votes = '[]', proposal = null, escalated_at = null, interrupt_id = excluded.interrupt_id, run_id = excluded.run_id, released_hash = null,
     requester = excluded.requester, risk = excluded.risk, reason = excluded.reason, rule = excluded.rule,
     policy_version = excluded.policy_version, needs = excluded.needs, resumed_run_id = null, decided_at = null,
-    expires_at = excluded.expires_at
+    expires_at = excluded.expires_at, tool_version = excluded.tool_version, preview = excluded.preview,
+    preview_hash = excluded.preview_hash, no_preview = excluded.no_preview
   where holds.interrupt_id <> excluded.interrupt_id or holds.status = 'cancelled'
-  returning ${HELD}`
+  returning ${HELD}, replaces`
+
+interface AskedFor extends Held {
+  replaces: string | null
+}
 
 const ROLL_BACK = `
   with gone as (
@@ -162,7 +172,7 @@ function writeHolds(
   })
   if (state.holds.length === 0) return [stale]
   const { holds } = state
-  const inserted = client.query<Held & Record<string, unknown>>(INSERT_HOLDS, [
+  const inserted = client.query<AskedFor & Record<string, unknown>>(INSERT_HOLDS, [
     run.thread_id,
     run.run_id,
     run.assistant_id,
@@ -182,8 +192,28 @@ function writeHolds(
     holds.map(({ rule }) => rule),
     holds.map(({ policy_version }) => policy_version),
     holds.map(({ needs }) => JSON.stringify(needs)),
+    holds.map(({ tool_version }) => tool_version),
+    holds.map(({ preview }) => (preview === null ? null : JSON.stringify(preview))),
+    holds.map(({ preview_hash }) => preview_hash),
+    holds.map(({ no_preview }) => no_preview),
+    holds.map(({ replaces }) => replaces),
   ])
-  return [stale, inserted.then(({ rows }) => recordRequested(client, rows, modelsIn(state.values)))]
+  return [stale, inserted.then(({ rows }) => askedFor(client, run, rows, modelsIn(state.values)))]
+}
+
+/** What released a call that is asked for again does so no more. */
+async function askedFor(
+  client: Transaction,
+  run: ClaimedRun,
+  held: AskedFor[],
+  models: Map<string, string>,
+): Promise<void> {
+  recordRequested(client, held, models)
+  const before = held.flatMap(({ approval_id, replaces }) => [
+    approval_id,
+    ...(replaces === null ? [] : [replaces]),
+  ])
+  await revokeGrants(client, run.thread_id, before, { who: agent(run.assistant_id), cause: 'asked_again' })
 }
 
 /** What a run that broke off leaves waiting: for a resume all that it did not answer; else what the state still asks. */

@@ -5,7 +5,7 @@ const DEADLOCK = '40P01'
 const TRIES = 10
 
 const CHECKPOINTS = ['checkpoints', 'checkpoint_blobs', 'checkpoint_writes']
-const RUNS = ['runs', 'events', 'webhooks', 'holds', 'effects']
+const RUNS = ['runs', 'events', 'webhooks', 'holds', 'grants', 'effects']
 
 /** By the names that the official development server has for them. What is nothing without them goes as well. */
 const TABLES: Record<Emptied, string[]> = {

@@ -1,5 +1,7 @@
 import type { z } from 'zod'
+import type { Preview } from '../runtime/preview.ts'
 import type { ServiceKey } from '../runtime/services.ts'
+import { onlyPermitted } from './permit.ts'
 
 /** How much harm a wrong call can do. It decides who has to approve it (tools/policy.ts). */
 export type Risk = 'low' | 'medium' | 'high' | 'critical'
@@ -37,6 +39,9 @@ export interface ToolCallContext {
   service<T>(key: ServiceKey<T>): T
 }
 
+/** What a preview knows of the call. Its signal is aborted after 5 seconds, and when the run is. */
+export type PreviewContext = Pick<ToolCallContext, 'threadId' | 'callId' | 'signal' | 'service'>
+
 /**
  * What became of an execution that nobody heard of again. `can_no_longer_happen`: it has not happened, and whoever was
  * about to do it is kept from it.
@@ -63,6 +68,11 @@ export interface Tool<Schema extends z.ZodObject = z.ZodObject> {
   run(args: z.output<Schema>, call: ToolCallContext): Promise<unknown>
   /** For `once` tools. Without it, or at `unknown`, a person is asked what happened. */
   probe?(args: z.output<Schema>, call: ToolCallContext): Promise<Probe>
+  /**
+   * What the call would do, for whoever is asked to release it: at most 64 KiB of JSON, within 5 seconds, without any
+   * effect. It is asked for again before the call runs: where it says something else then, people are asked again.
+   */
+  preview?(args: z.output<Schema>, call: PreviewContext): Promise<Preview>
 }
 
 export const DEFAULT_TIMEOUT_MS = 10_000
@@ -72,7 +82,10 @@ type Defaults = 'version' | 'timeoutMs' | 'outputLimit'
 type ToolSpec<Schema extends z.ZodObject> = Omit<Tool<Schema>, Defaults> &
   Partial<Pick<Tool<Schema>, Defaults>>
 
-/** Declares a tool. Unknown argument keys are refused, whatever the schema's own setting. */
+/**
+ * Declares a tool. Unknown argument keys are refused, whatever the schema's own setting, and so is every way to `run` but
+ * the executor's: what needs an approval could run without one.
+ */
 export function defineTool<Schema extends z.ZodObject>(spec: ToolSpec<Schema>): Tool<Schema> {
   return {
     version: '1',
@@ -80,5 +93,11 @@ export function defineTool<Schema extends z.ZodObject>(spec: ToolSpec<Schema>): 
     outputLimit: DEFAULT_OUTPUT_LIMIT,
     ...spec,
     schema: spec.schema.strict() as Schema,
+    run: onlyPermitted(spec.run, () => {
+      throw new ToolError(
+        'DENIED',
+        `${spec.name} runs only as a call of a message that the node callTools carries out: anything else would be past its approval.`,
+      )
+    }),
   }
 }

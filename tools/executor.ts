@@ -1,22 +1,27 @@
 import { getConfig, isGraphBubbleUp } from '@langchain/langgraph'
 import { argsHash, doubtId, idempotencyKey } from '../runtime/call.ts'
-import type { Intent } from '../runtime/effect.ts'
+import type { EffectKind, Intent } from '../runtime/effect.ts'
 import { failpoint } from '../runtime/failpoint.ts'
-import { type HoldRequest, ONE_PERSON, peopleOf } from '../runtime/hold.ts'
+import { type HoldRequest, ONE_PERSON } from '../runtime/hold.ts'
 import { encode, type Json, toJson } from '../runtime/json.ts'
 import { newId } from '../runtime/ids.ts'
 import { LeaseLost } from '../runtime/lease.ts'
-import { currentRun, type RunContext } from '../runtime/run-context.ts'
+import { type Answer, currentRun, type RunContext } from '../runtime/run-context.ts'
+import { clear } from './clearance.ts'
 import { type Effect, type Tool, type ToolCallContext, ToolError, type ToolErrorCode } from './define.ts'
-import { type Call, judge, parseArgs, riskOf, type Verdict } from './policy.ts'
+import { permit } from './permit.ts'
+import { type Call, judge, parseArgs, riskOf } from './policy.ts'
+import { NOTHING_SHOWN } from './preview.ts'
 
 /** What a tool message carries (requirements TL-05). */
 export type ToolResult =
   | { status: 'ok'; result: unknown; truncated?: { shown: number; total: number } }
   | { status: 'error'; code: ToolErrorCode; message: string }
 
-/** Or nobody knows whether it happened, and a person has to say. */
-export type Execution = ToolResult | { status: 'in_doubt'; ask: HoldRequest }
+/**
+ * Or a person has to say: nobody knows whether it happened, or what people released is not what would happen now.
+ */
+export type Execution = ToolResult | { status: 'in_doubt' | 'outdated'; ask: HoldRequest }
 
 interface Execute {
   tool: Tool
@@ -28,14 +33,16 @@ interface Execute {
   attempt: string
   /** Called when the tool is about to be called: not for what is refused or was done before. */
   onStart: () => void
+  grant: string | undefined
   /** Why it does not run, unless it has run already. */
   refusal: string | undefined
 }
 
 /**
  * The one way to a tool. Whatever the graph's state says, a call runs only if the agent has the tool, its schema takes
- * the arguments and, where its risk asks for a person, the hold table says that these very arguments were released.
- * What has an effect goes through the ledger: a call that was done before is not done again.
+ * the arguments and, where the policy asks for people, they released these very arguments for this version of the tool
+ * and the grant that this left is still there. What has an effect or a grant goes through the ledger: a call that was
+ * done before is not done again.
  */
 export async function executeCall(allowed: Tool[], call: Call, onStart = () => {}): Promise<Execution> {
   const run = currentRun()
@@ -47,28 +54,25 @@ export async function executeCall(allowed: Tool[], call: Call, onStart = () => {
   if (!parsed.ok) return { status: 'error', code: 'INVALID_ARGS', message: parsed.reason }
   const { args } = parsed
   const hash = argsHash(args)
-  const refusal = await refusalOf(judge(allowed, call), hash, call, run)
-  const execute = { tool, args, hash, call, run, attempt: newId(), onStart, refusal }
+  const clearance = await clear(tool, judge(allowed, call), call, run)
+  if (clearance.state === 'answered') return resultOf(clearance.answer)
+  if (clearance.state === 'outdated') return { status: 'outdated', ask: clearance.ask }
+  const cleared = clearance.state === 'cleared'
+  const grant = cleared ? clearance.grant : undefined
+  const refusal = cleared ? undefined : clearance.reason
+  const execute = { tool, args, hash, call, run, attempt: newId(), onStart, grant, refusal }
   const effect = effectOf(tool, args)
-  if (effect !== 'none') return await once(execute, effect)
-  return refusal === undefined ? await invoke(execute) : refused(refusal)
+  // What has no effect and needs nobody may run as often as it is called.
+  if (effect === 'none' && cleared && grant === undefined) return await invoke(execute)
+  return await once(execute, effect)
 }
 
-/** Why the call does not run; `undefined` where it may. The payload of a hold is not trusted: what it needs is asked anew. */
-async function refusalOf(
-  { action, reason, needs }: Verdict,
-  hash: string,
-  call: Call,
-  run: RunContext,
-): Promise<string | undefined> {
-  if (action === 'deny') return reason
-  if (action !== 'hold') return undefined
-  const release = await run.grants.released(call.key)
-  if (release?.hash !== hash)
-    return `${call.tool} needs a person's approval for exactly these arguments, and has none.`
-  const { approvers, seniors } = needs
-  if (release.approvals.length >= approvers && release.seniors >= seniors) return undefined
-  return `${call.tool} needs ${peopleOf(needs)} to approve exactly these arguments, and has ${release.approvals.length}.`
+/** What people said of a call, as its result. */
+function resultOf({ type, message }: Answer): ToolResult {
+  if (type === 'respond') return { status: 'ok', result: { answered_by: 'person', message: message ?? '' } }
+  return refused(
+    `A person rejected this call${message === undefined ? ' without a reason.' : `: ${message}`}`,
+  )
 }
 
 function effectOf(tool: Tool, args: Record<string, Json>): Effect {
@@ -76,10 +80,10 @@ function effectOf(tool: Tool, args: Record<string, Json>): Effect {
 }
 
 /** Does what the ledger has not seen done. The intent is committed after the checkpoint that holds the call, and before the tool is called. */
-async function once(execute: Execute, effect: 'idempotent' | 'once'): Promise<Execution> {
-  const { tool, hash, call, run } = execute
+async function once(execute: Execute, effect: EffectKind): Promise<Execution> {
+  const { tool, hash, call, run, grant } = execute
   const key = idempotencyKey(call.key, hash)
-  const intent: Intent = { call: call.key, argsHash: hash, tool: tool.name, effect, key }
+  const intent: Intent = { call: call.key, argsHash: hash, tool: tool.name, effect, key, grant }
   if (execute.refusal !== undefined) return await refuse(execute, intent, execute.refusal)
   await run.checkpointed(placeOf(call))
   // An execution that was given up meanwhile begins nothing: an intent of its own would be in doubt.
@@ -90,6 +94,8 @@ async function once(execute: Execute, effect: 'idempotent' | 'once'): Promise<Ex
       return intention.outcome as ToolResult
     case 'skipped':
       return refused('A person decided that this call is not run.')
+    case 'ungranted':
+      return refused(`${tool.name} needs a person's approval, and the one that it had is used or withdrawn.`)
     case 'in_doubt':
       return await resolveDoubt(execute, intent, intention.owner)
     case 'begin':
@@ -159,6 +165,9 @@ function askPerson({ tool, args, hash, call }: Execute, owner: string): Executio
       rule: null,
       policy_version: '',
       needs: ONE_PERSON,
+      tool_version: tool.version,
+      ...NOTHING_SHOWN,
+      replaces: null,
       reason: `${tool.name} was begun and its end is not known: it may or may not have happened. Respond with its result if it did, approve to run it if it did not, reject to skip it.`,
     },
   }
@@ -171,7 +180,8 @@ async function invoke(execute: Execute): Promise<ToolResult> {
   try {
     run.signal.throwIfAborted()
     onStart()
-    return limited(await raceAbort(tool.run(args, contextOf(execute, signal)), signal), tool.outputLimit)
+    const context = permit(tool, contextOf(execute, signal))
+    return limited(await raceAbort(tool.run(args, context), signal), tool.outputLimit)
   } catch (error) {
     if (isGraphBubbleUp(error) || error instanceof LeaseLost || run.signal.aborted) throw error
     if (timeout.aborted)

@@ -30,6 +30,8 @@ export interface Sending {
 }
 
 export interface Mailer {
+  /** The address that mails are sent from. */
+  readonly from: string
   send(mail: Mail, sending: Sending): Promise<SentMail>
   /** Whether the mail went out; `never` keeps every other execution from sending it from now on. */
   probe(sending: Sending): Promise<SentMail | 'never' | 'unknown'>
@@ -53,6 +55,7 @@ export function outboxMailer(directory: string, { from = FROM } = {}): Mailer {
     return { message_id: messageId(key), path: `${basename(directory)}/${file}` }
   }
   return {
+    from,
     async send(mail, { key, attempt }) {
       const message = await new MailComposer(fieldsOf(mail, from, key)).compile().build()
       await failpoint('outbox.publish:before')
@@ -72,6 +75,7 @@ export function smtpMailer(url: string, { from = FROM } = {}): Mailer {
   const timeouts = { connectionTimeout: SMTP_MS, greetingTimeout: SMTP_MS, socketTimeout: SMTP_MS }
   const transport = createTransport({ url, ...timeouts })
   return {
+    from,
     async send(mail, { key }) {
       await transport.sendMail(fieldsOf(mail, from, key))
       return { message_id: messageId(key) }

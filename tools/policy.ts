@@ -4,12 +4,14 @@ import { toJson, type Json } from '../runtime/json.ts'
 import type { Risk, Tool } from './define.ts'
 import { inForce } from './policy/current.ts'
 import { decide } from './policy/decide.ts'
+import { NOTHING_SHOWN, type Shown } from './preview.ts'
 
 /** What is to happen with one call of a message. Written into the state once, never computed again on resume. */
-export interface Verdict {
+export interface Verdict extends Shown {
   call_id: string
   message_id: string
   tool: string
+  tool_version: string
   action: 'allow' | 'hold' | 'deny' | 'invalid'
   /** For the approver with `hold`, for the model with `deny` and `invalid`. */
   reason: string
@@ -29,6 +31,8 @@ export interface Call {
   key: CallKey
   tool: string
   args: unknown
+  /** Whether its verdict was that people are asked. */
+  held?: boolean
 }
 
 /** Arguments as the schema reads them (defaults filled in), or why it does not. */
@@ -50,7 +54,7 @@ export function parseArgs(
 
 /** Judges a call by the agent's allowlist, the tool's schema, and the policy's rules or else the tool's risk. */
 export function judge(allowed: Tool[], call: Call, { policy, origin } = inForce()): Verdict {
-  const base = { call_id: call.key.callId, message_id: call.key.messageId, tool: call.tool }
+  const base = { call_id: call.key.callId, message_id: call.key.messageId, tool: call.tool, ...NOTHING_SHOWN }
   const closed = {
     ...base,
     args: {},
@@ -59,6 +63,7 @@ export function judge(allowed: Tool[], call: Call, { policy, origin } = inForce(
     rule: null,
     policy_version: policy.version,
     needs: ONE_PERSON,
+    tool_version: '',
   }
   const tool = allowed.find(({ name }) => name === call.tool)
   if (tool === undefined) {
@@ -80,6 +85,7 @@ export function judge(allowed: Tool[], call: Call, { policy, origin } = inForce(
     ...base,
     ...ruling,
     policy_version: policy.version,
+    tool_version: tool.version,
     args,
     args_hash: hash,
     approval_id: approvalId(call.key, hash),

@@ -35,6 +35,7 @@ const FILES = [
   'key.js',
   'list.js',
   'outcome.js',
+  'preview.js',
   'route.js',
   'standing.js',
   'when.js',

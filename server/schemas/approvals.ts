@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Preview } from '../../runtime/preview.ts'
 import { Needs } from '../../runtime/hold.ts'
 import { Any, Dict, Text, Uuid, limit, offset } from './fields.ts'
 
@@ -70,8 +71,13 @@ export const Approval = z.object({
   message_id: z.string(),
   call_id: z.string(),
   tool: z.string(),
+  tool_version: z.string(),
   args: Any,
   args_hash: z.string(),
+  preview: Preview.nullable(),
+  preview_hash: z.string().nullable(),
+  no_preview: z.string().nullable(),
+  replaces: z.string().nullable(),
   risk: z.string(),
   reason: z.string(),
   rule: z.string().nullable(),

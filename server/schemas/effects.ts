@@ -10,7 +10,7 @@ export const Effect = z.object({
   args_hash: z.string(),
   run_id: z.string(),
   tool: z.string(),
-  effect: z.enum(['idempotent', 'once']),
+  effect: z.enum(['none', 'idempotent', 'once']),
   key: z.string(),
   status: z.enum(['intended', 'done', 'failed', 'retry', 'skipped']),
   outcome: Any,

@@ -51,6 +51,7 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
     expect(await page.title()).toBe('(1) Approvals · Holdpoint')
     const shown = page.getByRole('article', { name: 'The mail' })
     expect(await shown.getByRole('definition').allTextContents()).toEqual([
+      'Holdpoint <agent@holdpoint.local>',
       'ops@example.com, lea@example.com',
       'finance@example.com',
       'Totals of May',
@@ -297,7 +298,7 @@ describe.skipIf(chromiumPath === null)('the approvals page', () => {
     const call = await holdMail(server, model, hostile)
     const { page, faults } = await open(call)
     await page.getByText('</pre><script>window.hacked = 1</script>').waitFor()
-    expect(await page.getByRole('definition').nth(1).textContent()).toBe(
+    expect(await page.getByRole('definition').nth(2).textContent()).toBe(
       '<img src=x onerror="window.hacked=1"> U+202Egnp.exe',
     )
     expect(await page.locator('.mail pre').textContent()).toContain('<svg onload="window.hacked=1">U+200B')
@@ -421,7 +422,11 @@ function hostileApproval(bad: string): Json {
     assistant_id: id,
     interrupt_id: id,
     tool: bad,
+    tool_version: bad,
     args: { [bad]: bad },
+    preview: { kind: 'diff', path: bad, before: bad, text: `+${bad}` },
+    no_preview: null,
+    replaces: bad,
     args_hash: bad,
     risk: bad,
     reason: bad,

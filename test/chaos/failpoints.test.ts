@@ -242,6 +242,8 @@ describe.skipIf(inject('services').postgres === null)('a server that dies at', (
     expect(await stage.record(started.threadId)).toEqual([
       'hold.requested',
       'hold.decided',
+      'grant.committed',
+      'grant.consumed',
       'effect.begun',
       'effect.ended',
     ])

@@ -28,7 +28,7 @@ import { createWebhooks } from '../../storage/webhooks.ts'
 import type { EachDatabase, Place } from './each-database.ts'
 
 const EMPTY =
-  'truncate threads, runs, crons, holds, events, workers, webhooks, webhook_endpoints, checkpoints, checkpoint_blobs, checkpoint_writes'
+  'truncate threads, runs, crons, holds, grants, events, workers, webhooks, webhook_endpoints, checkpoints, checkpoint_blobs, checkpoint_writes'
 
 export interface StoragePorts extends Awaited<ReturnType<typeof portsOver>> {
   db: Database
@@ -236,6 +236,11 @@ export function pausedState(
       reason: 'a test',
       rule: null,
       policy_version: '',
+      tool_version: '1',
+      preview: null,
+      preview_hash: null,
+      no_preview: null,
+      replaces: null,
       needs: ONE_PERSON,
       interrupt_id: interruptId,
     }

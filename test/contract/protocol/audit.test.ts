@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Client } from '@langchain/langgraph-sdk'
 import { describe, expect, test } from 'vitest'
 import type { AuditEntry } from '../../../runtime/audit.ts'
-import { argsHash } from '../../../runtime/call.ts'
+import { argsHash, grantHash } from '../../../runtime/call.ts'
 import type { Hold } from '../../../runtime/hold.ts'
 import { newId } from '../../../runtime/ids.ts'
 import { onEachDatabase, onEmbedded, onPostgres } from '../../support/each-database.ts'
@@ -38,11 +38,13 @@ onEachDatabase((database) => {
     expect(entries.map(({ seq, kind, actor_type }) => [seq, kind, actor_type])).toEqual([
       [1, 'hold.requested', 'agent'],
       [2, 'hold.decided', 'person'],
-      [3, 'effect.begun', 'agent'],
-      [4, 'effect.ended', 'agent'],
+      [3, 'grant.committed', 'person'],
+      [4, 'grant.consumed', 'agent'],
+      [5, 'effect.begun', 'agent'],
+      [6, 'effect.ended', 'agent'],
     ])
     const hash = argsHash(args)
-    const [requested, decided, begun, ended] = entries
+    const [requested, decided, committed, consumed, begun, ended] = entries
     expect(requested).toMatchObject({
       approval_id: hold.approval_id,
       run_id: hold.run_id,
@@ -67,6 +69,17 @@ onEachDatabase((database) => {
       },
     })
     expect(requested?.oversight?.model_version).toMatch(/./)
+    const key = { threadId, messageId: hold.message_id, callId: hold.call_id }
+    const granted = grantHash(key, { name: 'send_email', version: hold.tool_version }, args)
+    expect(committed).toMatchObject({
+      actor: 'local',
+      approval_id: hold.approval_id,
+      data: { grant_sha256: granted, tool_version: '1' },
+    })
+    expect(consumed).toMatchObject({
+      approval_id: hold.approval_id,
+      data: { grant_sha256: granted, attempt: expect.stringContaining(begun?.run_id ?? 'no run') },
+    })
     expect(begun).toMatchObject({ tool: 'send_email', data: { args_sha256: hash, retried: false } })
     expect(ended).toMatchObject({
       data: { status: 'done', outcome_sha256: expect.stringMatching(/^\w{64}$/) },
@@ -89,7 +102,7 @@ onEachDatabase((database) => {
       data: { args_sha256: before, edited_sha256: after, released_sha256: after },
       oversight: { decision: 'edit', input_sha256: before, output_sha256: after },
     })
-    expect(entries[2]).toMatchObject({ kind: 'effect.begun', data: { args_sha256: after } })
+    expect(entries[4]).toMatchObject({ kind: 'effect.begun', data: { args_sha256: after } })
     expect(JSON.stringify(entries)).not.toMatch(/Another subject|better|ops@example/)
   })
 

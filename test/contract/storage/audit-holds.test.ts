@@ -36,7 +36,7 @@ onEachDatabase((database) => {
   /** Kind, whose doing, and why. */
   const told = async (threadId: string) =>
     (await recordOf(threadId)).map(({ kind, actor_type, data }) =>
-      [kind, actor_type, (data['cause'] ?? data['status']) as string].join(' '),
+      [kind, actor_type, (data['cause'] ?? data['status'] ?? data['tool_version']) as string].join(' '),
     )
 
   test('an approval whose time is over is recorded as nobody’s word', async () => {
@@ -79,9 +79,16 @@ onEachDatabase((database) => {
       expect(await told(threadId)).toEqual([
         'hold.requested agent pending',
         'hold.decided person approved',
+        'grant.committed person 1',
         'hold.reopened person run_dropped',
+        'grant.revoked person run_dropped',
       ])
-      expect((await recordOf(threadId)).map(({ actor }) => actor).slice(1)).toEqual(['ann', 'bob'])
+      expect((await recordOf(threadId)).map(({ actor }) => actor).slice(1)).toEqual([
+        'ann',
+        'ann',
+        'bob',
+        'bob',
+      ])
     })
 
     test('rolled back', async () => {
@@ -102,7 +109,11 @@ onEachDatabase((database) => {
         holds.decide(approvalId, { type: 'approve' }, ANN, undefined),
       ),
     )
-    expect(await told(threadId)).toEqual(['hold.requested agent pending', 'hold.decided person approved'])
+    expect(await told(threadId)).toEqual([
+      'hold.requested agent pending',
+      'hold.decided person approved',
+      'grant.committed person 1',
+    ])
   })
 
   test('an effect is recorded where its intent and its end are written, and a lost lease records nothing', async () => {
@@ -116,6 +127,7 @@ onEachDatabase((database) => {
       argsHash: 'a'.repeat(64),
       tool: 'send_email',
       effect: 'once',
+      grant: undefined,
       key: run.run_id,
     }
     const ledger = createEffects(mine.db).ledger(run)

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { createEffects } from '../../../storage/effects.ts'
 import { LOCAL } from '../../../runtime/people.ts'
 import { newId } from '../../../runtime/ids.ts'
-import { doubtId } from '../../../runtime/call.ts'
+import { doubtId, grantHash } from '../../../runtime/call.ts'
 import { type HoldRequest, type Needs, ONE_PERSON } from '../../../runtime/hold.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import {
@@ -74,10 +74,11 @@ onEachDatabase((database) => {
     const { threadId, state, ids } = await held([{ n: 1 }])
     const call = { threadId, messageId: state.messageId, callId: 'call-0' }
     const hash = state.holds[0]?.args_hash ?? ''
+    const grant = grantHash(call, { name: 'send_email', version: '1' }, { n: 1 })
     const doubt = doubtId(call, hash, 'owner')
     await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, LOCAL, undefined)
     const run = await claimOf(mine, await createWorker(mine), threadId)
-    const intent = { call, argsHash: hash, tool: 'send_email', effect: 'once', key: newId() } as const
+    const intent = { call, argsHash: hash, tool: 'send_email', effect: 'once', key: newId(), grant } as const
     expect(await createEffects(mine.db).ledger(run).intend(intent)).toEqual({ state: 'begin' })
     const asked = { ...state.holds[0], kind: 'in_doubt', owner: 'owner', approval_id: doubt } as HoldRequest
     const interruptId = newId().replaceAll('-', '')
@@ -188,7 +189,7 @@ onEachDatabase((database) => {
     await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, LOCAL, undefined)
     const worker = await createWorker(mine)
     await mine.queue.settle(await claimOf(mine, worker, threadId), endedWell())
-    expect(await mine.holds.released(call)).toEqual({
+    expect(await mine.holds.released(call)).toMatchObject({
       hash: state.holds[0]?.args_hash,
       approvals: ['local'],
       seniors: 0,

@@ -1,4 +1,6 @@
-import type { ToolCallContext } from '../../../tools/define.ts'
+import type { z } from 'zod'
+import type { Tool, ToolCallContext } from '../../../tools/define.ts'
+import { permit } from '../../../tools/permit.ts'
 import { Services, type ServiceKey } from '../../../runtime/services.ts'
 
 export const THREAD = '7b1f6b0e-3a52-4c7e-9a51-0d3f3a1f0c11'
@@ -14,4 +16,13 @@ export function callWith<T>(key: ServiceKey<T>, service: T): ToolCallContext {
     signal: AbortSignal.timeout(10_000),
     service: (wanted) => services.get(wanted),
   }
+}
+
+/** Runs the tool as the executor does. */
+export function ranBy<Schema extends z.ZodObject>(
+  tool: Tool<Schema>,
+  args: z.output<Schema>,
+  call: ToolCallContext,
+): Promise<unknown> {
+  return tool.run(args, permit(tool, call))
 }

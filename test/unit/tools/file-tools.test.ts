@@ -9,7 +9,7 @@ import { listFiles } from '../../../tools/list-files.ts'
 import { readFile } from '../../../tools/read-file.ts'
 import { createWorkspaces } from '../../../tools/workspace.ts'
 import { writeFile } from '../../../tools/write-file.ts'
-import { callWith, THREAD } from './call-context.ts'
+import { callWith, THREAD, ranBy } from './call-context.ts'
 
 const test = base.extend<{ workspaces: Workspaces; call: ToolCallContext }>({
   workspaces: async ({}, use) => {
@@ -28,13 +28,13 @@ interface Piece {
 }
 
 test('a file is written, listed and read', async ({ call }) => {
-  expect(await writeFile.run({ path: 'a/b.txt', content: 'hällo' }, call)).toEqual({
+  expect(await ranBy(writeFile, { path: 'a/b.txt', content: 'hällo' }, call)).toEqual({
     path: 'a/b.txt',
     size: 6,
   })
-  expect(await listFiles.run({}, call)).toEqual({ files: [{ path: 'a/b.txt', size: 6 }] })
-  expect(await listFiles.run({ path: 'a' }, call)).toEqual({ files: [{ path: 'a/b.txt', size: 6 }] })
-  expect(await readFile.run({ path: 'a/b.txt' }, call)).toEqual({
+  expect(await ranBy(listFiles, {}, call)).toEqual({ files: [{ path: 'a/b.txt', size: 6 }] })
+  expect(await ranBy(listFiles, { path: 'a' }, call)).toEqual({ files: [{ path: 'a/b.txt', size: 6 }] })
+  expect(await ranBy(readFile, { path: 'a/b.txt' }, call)).toEqual({
     path: 'a/b.txt',
     encoding: 'utf8',
     content: 'hällo',
@@ -45,11 +45,11 @@ test('a file is written, listed and read', async ({ call }) => {
 
 test('following next_offset gives the whole text and never cuts a character', async ({ call }) => {
   const text = 'aä€😀'.repeat(7)
-  await writeFile.run({ path: 't', content: text }, call)
+  await ranBy(writeFile, { path: 't', content: text }, call)
   for (const limit of [4, 5, 6, 7, 100]) {
     let whole = ''
     for (let offset: number | null = 0; offset !== null;) {
-      const piece = (await readFile.run({ path: 't', offset, limit }, call)) as Piece
+      const piece = (await ranBy(readFile, { path: 't', offset, limit }, call)) as Piece
       expect(piece.encoding).toBe('utf8')
       whole += piece.content
       offset = piece.next_offset
@@ -61,7 +61,7 @@ test('following next_offset gives the whole text and never cuts a character', as
 test('bytes that are no text come in base64', async ({ workspaces, call }) => {
   const bytes = Buffer.from([0xff, 0xfe, 0x00, 0x80])
   await workspaces.write(THREAD, 'b', bytes)
-  const piece = (await readFile.run({ path: 'b' }, call)) as Piece
+  const piece = (await ranBy(readFile, { path: 'b' }, call)) as Piece
   expect(piece).toMatchObject({ encoding: 'base64', content: bytes.toString('base64'), next_offset: null })
 })
 
@@ -83,10 +83,10 @@ test('an offset inside a character leaves its rest out', () => {
 
 test('what the workspace refuses reaches the model as INVALID_ARGS with the reason', async ({ call }) => {
   const refused = expect.objectContaining({ name: 'ToolError', code: 'INVALID_ARGS' })
-  await expect(readFile.run({ path: 'nope' }, call)).rejects.toEqual(refused)
-  await expect(readFile.run({ path: '../x' }, call)).rejects.toEqual(refused)
-  await expect(listFiles.run({ path: '/etc' }, call)).rejects.toEqual(refused)
-  await expect(writeFile.run({ path: 'a/../b', content: '' }, call)).rejects.toThrow(
+  await expect(ranBy(readFile, { path: 'nope' }, call)).rejects.toEqual(refused)
+  await expect(ranBy(readFile, { path: '../x' }, call)).rejects.toEqual(refused)
+  await expect(ranBy(listFiles, { path: '/etc' }, call)).rejects.toEqual(refused)
+  await expect(ranBy(writeFile, { path: 'a/../b', content: '' }, call)).rejects.toThrow(
     /relative to the workspace/,
   )
 })

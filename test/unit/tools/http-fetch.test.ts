@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { test as base, expect } from 'vitest'
 import { httpFetch } from '../../../tools/http-fetch.ts'
 import { HTTP_ACCESS, type HttpAccess } from '../../../tools/http-guard.ts'
-import { callWith } from './call-context.ts'
+import { callWith, ranBy } from './call-context.ts'
 
 /** A loopback server of the test's own. Every attack aims at it, and `requests` tells whether one arrived. */
 interface Server {
@@ -32,7 +32,7 @@ async function serve(use: (server: Server) => Promise<void>) {
 
 type Args = Parameters<typeof httpFetch.run>[0]
 const fetchWith = (access: HttpAccess, args: Partial<Args> & { url: string }) =>
-  httpFetch.run({ method: 'GET', ...args }, callWith(HTTP_ACCESS, access))
+  ranBy(httpFetch, { method: 'GET', ...args }, callWith(HTTP_ACCESS, access))
 const refused = expect.objectContaining({ name: 'ToolError', code: 'DENIED' })
 const loopback = async () => ['127.0.0.1']
 

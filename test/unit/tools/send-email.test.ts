@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test as base, expect } from 'vitest'
 import { MAILER, outboxMailer, smtpMailer } from '../../../tools/mailer.ts'
 import { sendEmail } from '../../../tools/send-email.ts'
-import { callWith } from './call-context.ts'
+import { callWith, ranBy } from './call-context.ts'
 
 const KEY = '0d9b1f0e-6c1e-5b6e-8f59-6f1d0a2b3c4d'
 const MAIL = { to: ['a@example.com'], cc: [], subject: 'Hällo', text: 'Guten Tag' }
@@ -26,7 +26,7 @@ test('a mail becomes one file, with a Message-ID that follows from the key', asy
     subject: 'Q1: done',
     body: 'Hello\n.\nBye',
   }
-  expect(await sendEmail.run(args, call)).toEqual({
+  expect(await ranBy(sendEmail, args, call)).toEqual({
     message_id: `<${KEY}@holdpoint.local>`,
     path: `outbox/${KEY}.eml`,
   })
