@@ -14,6 +14,8 @@ export const AUDIT_KINDS = [
   /** Other arguments, for others to release. */
   'hold.edited',
   'hold.commented',
+  /** Somebody may decide by a link. Its token is in no record. */
+  'hold.link_issued',
   /** Nobody decided in time: others may from now on. */
   'hold.escalated',
   'hold.expired',

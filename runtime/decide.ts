@@ -1,3 +1,4 @@
+import type { DecisionLink } from './decision-link.ts'
 import { RuntimeError } from './errors.ts'
 import { failpoint } from './failpoint.ts'
 import type { Decision, Hold } from './hold.ts'
@@ -16,11 +17,12 @@ export async function decideHold(
   approvalId: string,
   decision: Decision,
   by: Person,
+  link?: DecisionLink,
 ): Promise<Hold> {
   const hold = await holds.get(approvalId)
   if (hold === undefined) throw new RuntimeError('hold_not_found', `Approval ${approvalId} does not exist.`)
   const { edited } = checkDecision(hold, decision, checkEdit)
-  const decided = await holds.decide(approvalId, decision, by, edited)
+  const decided = await holds.decide(approvalId, decision, by, edited, link)
   await failpoint('hold.decide:after')
   return decided
 }

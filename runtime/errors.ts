@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'already_voted'
   | 'vote_not_found'
   | 'quorum_open'
+  | 'link_gone'
   | 'invalid_decision'
   | 'invalid_resume'
   | 'invalid_input'

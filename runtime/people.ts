@@ -93,6 +93,7 @@ export interface People {
   keys(): Promise<KeyEntry[]>
   /** False where there is no such key. One that is revoked stays so. */
   revoke(keyId: string, by: string): Promise<boolean>
+  find(identity: string): Promise<Principal | undefined>
   list(): Promise<Principal[]>
   /** False where there is nobody of that name. */
   disable(identity: string, by: string): Promise<boolean>

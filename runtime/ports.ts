@@ -3,6 +3,7 @@ import type { Allowed } from './allowed.ts'
 import type { Assistant, AssistantChange, AssistantFilter } from './assistant.ts'
 import type { CallKey } from './call.ts'
 import type { Cron, CronChange, CronFilter, Fired, NewCron, ScheduledCron } from './cron.ts'
+import type { DecisionLink } from './decision-link.ts'
 import type { Effect, Ledger } from './effect.ts'
 import type { NewEvent, RunEvent, StartedRun } from './event.ts'
 import type { Decision, EditedArgs, Hold, HoldFilter, InterruptAnswer } from './hold.ts'
@@ -243,9 +244,16 @@ export interface Holds {
   /**
    * Records the decision; it leaves the hold `pending` where more people have to say so. The one that completes its
    * message also creates the run that goes on, in the same transaction. Throws `hold_not_found`, `hold_decided` where
-   * another decision was first, and what `refusalOf` says of whoever may not decide.
+   * another decision was first, and what `refusalOf` says of whoever may not decide. With `link`, which is used up by it,
+   * `link_gone` where it was used before.
    */
-  decide(approvalId: string, decision: Decision, by: Person, edited: EditedArgs | undefined): Promise<Hold>
+  decide(
+    approvalId: string,
+    decision: Decision,
+    by: Person,
+    edited: EditedArgs | undefined,
+    link?: DecisionLink,
+  ): Promise<Hold>
   /** Takes a person's word back while it is not enough. Throws `vote_not_found` where there is none. */
   withdraw(approvalId: string, by: Person): Promise<Hold>
   comment(approvalId: string, by: Person, text: string): Promise<Hold>

@@ -2,7 +2,6 @@ import { Hono, type NotFoundHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
 import type { Log } from '../runtime/ports.ts'
-import type { Authority } from './auth.ts'
 import { checkRead } from './commands.ts'
 import { authenticate, before, matcher, takeBodies } from './custom.ts'
 import type { Door, Endpoint } from './endpoint.ts'
@@ -12,8 +11,9 @@ import { graphHeaders } from './graph-headers.ts'
 import { type CorsRules, guardOrigins } from './guard.ts'
 import type { HttpSettings } from './langgraph-json.ts'
 import { openApiOf } from './openapi.ts'
-import { type ApprovalPorts, approvalRoutes } from './routes/approvals.ts'
+import { approvalRoutes } from './routes/approvals.ts'
 import { type AuditPorts, auditRoutes } from './routes/audit.ts'
+import { type LinkPorts, linkRoutes } from './routes/decision-links.ts'
 import { assistantGraphRoutes } from './routes/assistant-graphs.ts'
 import { assistantRoutes } from './routes/assistants.ts'
 import { type CronPorts, cronRoutes } from './routes/crons.ts'
@@ -37,9 +37,8 @@ const JSON_LIMIT = limit(4 * 1024 * 1024)
 const FILE_LIMIT = limit(16 * 1024 * 1024)
 
 export interface AppPorts
-  extends SystemPorts, ThreadPorts, EffectPorts, RunPorts, ApprovalPorts, StorePorts, CronPorts, AuditPorts {
+  extends SystemPorts, ThreadPorts, EffectPorts, RunPorts, LinkPorts, StorePorts, CronPorts, AuditPorts {
   log: Log
-  authority: Authority
   errors: ErrorFormat
   cors: CorsRules
   host: string
@@ -91,6 +90,7 @@ function mountOurs(app: Hono, ports: AppPorts): void {
     ...protocolRoutes(ports),
     ...storeRoutes(ports),
     ...approvalRoutes(ports),
+    ...linkRoutes(ports),
     ...auditRoutes(ports),
     ...fileRoutes(ports),
   ].filter(({ path }) => isServed(path, ports.http))

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { LINK_USAGE, type LinkCommand, readLinkCommand } from './link-command.ts'
 import type { PolicyQuestion } from './policy-report.ts'
 import { PEOPLE_USAGE, type PeopleCommand, readPeopleCommand } from './people-command.ts'
 import { versionOf } from './version.ts'
@@ -9,6 +10,7 @@ holdpoint audit verify [--heads FILE]
 holdpoint policy check [--policy FILE] [--json]
 holdpoint policy test CALLS [--policy FILE] [--json]
 ${PEOPLE_USAGE}
+${LINK_USAGE}
 holdpoint webhooks create | list | test | rotate | disable | enable | delete | dead | redeliver | secret
 holdpoint --version | --help
 
@@ -27,6 +29,8 @@ in lines: {"tool", "args"} and, as needed, "agent", "tenant", "requester", "risk
 hold, deny) and it is not so, the exit code is 1. No server is started.
 keys and people say who may come in, and as what: viewer, operator, approver, senior, admin. As soon as there is one
 key, nobody comes in without. An embedded database has room for one process: stop the server first.
+approvals link makes an address by which somebody who has a key decides an approval once, without it. It begins with
+HOLDPOINT_PUBLIC_URL, or with HOST and PORT.
 webhooks says who is told of approvals and runs: holdpoint webhooks --help.
 
 An option counts more than the variable of the environment beside it. Every other setting is such a variable:
@@ -72,6 +76,9 @@ export async function command(argv: string[]): Promise<void> {
   } else if (asked.people !== undefined) {
     const { changePeople } = await import('./main.ts')
     process.exitCode = await changePeople(asked.people)
+  } else if (asked.link !== undefined) {
+    const { linkApproval } = await import('./main.ts')
+    process.exitCode = await linkApproval(asked.link)
   } else {
     // Half a second that the answers above need not wait for.
     const { main } = await import('./main.ts')
@@ -110,6 +117,8 @@ interface Asked {
   audit?: boolean
   /** Keys and their owners are to be changed or listed. */
   people?: PeopleCommand
+  /** A link is to be made, and nothing served. */
+  link?: LinkCommand
   help?: boolean
   version?: boolean
 }
@@ -119,6 +128,10 @@ function understand(argv: string[]): Asked | { problem: string } {
     if (argv[0] === 'keys' || argv[0] === 'people') {
       const people = readPeopleCommand(argv)
       return people === undefined ? { help: true } : { people }
+    }
+    if (argv[0] === 'approvals') {
+      const link = readLinkCommand(argv)
+      return link === undefined ? { help: true } : { link }
     }
     const { values, positionals } = parseArgs({ args: argv, options: OPTIONS, allowPositionals: true })
     const [name = 'serve', ...more] = positionals
@@ -162,7 +175,7 @@ function understandPolicy(
   return { problem: 'What a policy is asked is policy check, or policy test CALLS.' }
 }
 
-function settingsOf(asked: Omit<Asked, 'people'>): Record<string, string> {
+function settingsOf(asked: Omit<Asked, 'people' | 'link'>): Record<string, string> {
   const given = Object.entries(SETTINGS).map(([option, setting]) => [
     setting,
     asked[option as keyof typeof SETTINGS],

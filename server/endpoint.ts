@@ -10,6 +10,9 @@ import { isTooDeep, MAX_DEPTH } from './depth.ts'
 import { NO_JSON } from './errors.ts'
 import { type AuthEvent, type Authority, type Caller, NO_AUTHORITY } from './auth.ts'
 
+/** The content type of what a form sends. */
+export const FORM = /^application\/x-www-form-urlencoded\s*(;|$)/i
+
 type Method = 'get' | 'post' | 'put' | 'patch' | 'delete'
 
 interface Answer {
@@ -52,6 +55,8 @@ export interface Spec<Params extends z.ZodObject, Query extends z.ZodObject, Bod
   /** Names in the query that may be given more than once: read as lists. */
   queryLists?: string[]
   body?: Body
+  /** It may come from an HTML form as well. */
+  bodyForm?: boolean
   /** An absent body is read as `{}`. */
   bodyOptional?: boolean
   answers: Record<number, Answer>
@@ -85,9 +90,7 @@ export function endpoint<
       const input = {
         params: parse('path', spec.params ?? Nothing, c.req.param()) as z.output<Params>,
         query: parse('query', spec.query ?? Nothing, queryOf(c, spec.queryLists)) as z.output<Query>,
-        body: (spec.body
-          ? parse('body', spec.body, await readJson(c, spec.bodyOptional === true))
-          : {}) as z.output<Body>,
+        body: (spec.body ? parse('body', spec.body, await readBody(c, spec)) : {}) as z.output<Body>,
       }
       const allowed = await allowedBy(spec.access, caller, input)
       const { thread_id: threadId } = input.params as { thread_id?: string }
@@ -184,6 +187,18 @@ export async function checkThread(
 
 export function mount(app: Hono, endpoints: Endpoint[], door: Door): void {
   for (const { method, path, handle } of endpoints) app.on(method.toUpperCase(), path, (c) => handle(c, door))
+}
+
+function readBody(
+  c: Context,
+  { bodyForm, bodyOptional }: { bodyForm?: boolean; bodyOptional?: boolean },
+): Promise<unknown> {
+  if (bodyForm === true && FORM.test(c.req.header('content-type') ?? '')) return readForm(c)
+  return readJson(c, bodyOptional === true)
+}
+
+async function readForm(c: Context): Promise<unknown> {
+  return Object.fromEntries(new URLSearchParams(await c.req.text()))
 }
 
 /**

@@ -27,6 +27,7 @@ const STATUS = {
   already_voted: 409,
   vote_not_found: 404,
   quorum_open: 409,
+  link_gone: 410,
   invalid_decision: 422,
   invalid_resume: 422,
   invalid_input: 422,
@@ -39,6 +40,10 @@ const STATUS = {
   not_supported: 422,
 } as const satisfies Record<ErrorCode, number>
 
+export function statusOf({ code }: RuntimeError): ContentfulStatusCode {
+  return STATUS[code]
+}
+
 /** `text`: a line of plain text, which clients match. `json`: `{"detail": …}`, as the official description has it. */
 export type ErrorFormat = 'text' | 'json'
 
@@ -47,7 +52,7 @@ export function onError(log: Log, format: ErrorFormat): ErrorHandler {
   return async (error, c) => {
     const say = (status: ContentfulStatusCode, message: string) => errorAnswer(c, format, status, message)
     if (error instanceof RuntimeError && error.code === 'overloaded') c.header('Retry-After', '5')
-    if (error instanceof RuntimeError) return say(STATUS[error.code], error.message)
+    if (error instanceof RuntimeError) return say(statusOf(error), error.message)
     if (error instanceof StorageUnavailable) {
       c.header('Retry-After', '1')
       return say(503, 'The database does not answer. Try again.')
@@ -60,9 +65,18 @@ export function onError(log: Log, format: ErrorFormat): ErrorHandler {
     if (brokeOff(error)) return say(400, 'The request broke off before its end.')
     if (error instanceof SyntaxError && (await isNoJson(c))) return say(400, NO_JSON)
     if (isAnswer(error)) return error.getResponse()
-    log.error('A request failed', { method: c.req.method, path: c.req.path, cause: String(error) })
+    log.error('A request failed', {
+      method: c.req.method,
+      path: loggedPath(c.req.path),
+      cause: String(error),
+    })
     return say(500, 'Internal error. The server log has the cause.')
   }
+}
+
+/** Whoever reads the log must not find a link there that decides. */
+function loggedPath(path: string): string {
+  return path.replace(/^(\/webhooks\/approvals\/).+/, '$1…')
 }
 
 /** An `HTTPException` of the project's own copy of Hono. */

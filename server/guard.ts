@@ -51,7 +51,12 @@ export function guardOrigins({ cors, host, authenticates, isOurs }: GuardOptions
       throw refused(`This server does not answer for "${name}". Call it as localhost.`)
     }
     const origin = c.req.header('origin')
-    const own = origin === `http://${authority}` || origin === `https://${authority}`
+    const site = c.req.header('sec-fetch-site')
+    const own =
+      origin === `http://${authority}` ||
+      origin === `https://${authority}` ||
+      // A form of a page with `Referrer-Policy: no-referrer`. A page cannot write the second header itself.
+      (origin === 'null' && site === 'same-origin')
     const foreignButListed = origin !== undefined && isListed(origin)
     if (foreignButListed) allow(c.res.headers, origin, cors)
     if (c.req.method === 'OPTIONS' && origin !== undefined) {
@@ -71,8 +76,8 @@ export function guardOrigins({ cors, host, authenticates, isOurs }: GuardOptions
     if (
       !foreignButListed &&
       !own &&
-      isForeign(origin, c.req.header('sec-fetch-site')) &&
-      !(isLink(c) && (PAGES.has(c.req.path) || !isOurs(c.req.method, c.req.path)))
+      isForeign(origin, site) &&
+      !(isLink(c) && (isPage(c.req.path) || !isOurs(c.req.method, c.req.path)))
     ) {
       throw refused(NOT_LISTED)
     }
@@ -95,6 +100,10 @@ function allow(headers: Headers, origin: string, { credentials, expose = [] }: C
 
 /** Of ours what a link on another page may open. Everything else is for programs, and a GET of it can cancel a run. */
 const PAGES = new Set(['/', '/console', '/docs', '/openapi.json'])
+
+function isPage(path: string): boolean {
+  return PAGES.has(path) || path.startsWith('/webhooks/approvals/')
+}
 
 /** Following a link to a page is nobody's attack. A frame is none: a page of another origin would have it in its hand. */
 function isLink({ req }: Context): boolean {

@@ -1,9 +1,10 @@
 import { HTTPException } from 'hono/http-exception'
 import { type ApiKey, isSameHash, readApiKey, secretHash } from '../runtime/api-key.ts'
+import { RuntimeError } from '../runtime/errors.ts'
 import type { People, Person, StoredKey } from '../runtime/people.ts'
 import type { Signals } from '../runtime/ports.ts'
 import { topics } from '../runtime/topics.ts'
-import { type Authority, callerOf, type User } from './auth.ts'
+import { type Authority, type Caller, callerOf, type User } from './auth.ts'
 
 /** How long what was read of a key counts, beside the signal that something changed. */
 const REMEMBER_MS = 5_000
@@ -13,6 +14,8 @@ const MAX_REMEMBERED = 10_000
 const MAKE_ONE = 'To make one, on the server: holdpoint keys create --person NAME --role ROLE'
 
 export interface KeyAuthority extends Authority {
+  /** Who has that name among those with keys, as they are now. Throws `hold_not_yours` for one who is disabled. */
+  named(identity: string): Promise<Caller | undefined>
   close(): Promise<void>
 }
 
@@ -103,6 +106,14 @@ export async function withKeys(
       }
       if (project.authenticates || !(await wantsKey())) return await project.caller(request)
       throw refused('Send a key, as "Authorization: Bearer hp_…" or "x-api-key"')
+    },
+    async named(identity) {
+      const found = await people.find(identity)
+      if (found === undefined) return undefined
+      if (found.disabled_at !== null) throw new RuntimeError('hold_not_yours', `${identity} is disabled.`)
+      const { kind, roles, tenant } = found
+      const person = { identity, kind, roles, tenant, alone: false }
+      return callerOf(userOf(person), project.handlers, { first: person })
     },
     async close() {
       closing.abort()

@@ -24,10 +24,9 @@ export function listen(
     const serverOptions = { shouldUpgradeCallback: isWebSocket }
     const options = { fetch, port, hostname: host, websocket: { server: sockets }, serverOptions }
     const server = serve(options, (info) => {
-      const everywhere = host === '0.0.0.0' || host === '::'
       done({
         url: urlOf(host, info.port),
-        own: urlOf(everywhere ? '127.0.0.1' : host, info.port),
+        own: ownUrl(host, info.port),
         close: () => stopListening(server),
       })
     })
@@ -40,6 +39,11 @@ export function listen(
 
 function isWebSocket({ headers }: IncomingMessage): boolean {
   return headers.upgrade?.toLowerCase() === 'websocket'
+}
+
+/** Of a server that may listen everywhere, as this machine reaches it. */
+export function ownUrl(host: string, port: number): string {
+  return urlOf(host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host, port)
 }
 
 function urlOf(host: string, port: number): string {

@@ -34,7 +34,8 @@ import { corsOf } from './cors.ts'
 import { startOfCron } from './cron-request.ts'
 import { greeting } from './greeting.ts'
 import { startHeadExport } from './head-export.ts'
-import { listen } from './listen.ts'
+import { type LinkCommand, makeLink } from './link-command.ts'
+import { listen, ownUrl } from './listen.ts'
 import { withKeys } from './keys.ts'
 import { createLog } from './log.ts'
 import { createAdmission } from './overload.ts'
@@ -152,6 +153,8 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       cors,
       errors: config.errors,
       host: config.host,
+      clock: clock ?? storage.now,
+      publicUrl: config.publicUrl,
     })
     const { url, own, close: stopListening } = await listen(app.fetch, config)
     closers.push(() => {
@@ -257,6 +260,24 @@ export function webhooks(asked: WebhooksCommand): Promise<number> {
     try {
       const keys = webhookKeys(await secretOf(place))
       for (const line of await manageWebhooks({ ...storage, keys }, asked)) say(line)
+      return 0
+    } finally {
+      await storage.close()
+    }
+  })
+}
+
+/** Makes a link to an approval, and prints it. Returns the exit code. */
+export function linkApproval(command: LinkCommand): Promise<number> {
+  return told(async (out) => {
+    const config = loadConfig(process.env)
+    const { publicUrl, host, port } = config
+    if (publicUrl === undefined && port === 0)
+      throw new Error('Set HOLDPOINT_PUBLIC_URL, or PORT: a link begins with it.')
+    const storage = await openStorage(placeOf(config))
+    try {
+      const ports = { ...storage, clock: storage.now }
+      await makeLink(ports, command, { base: publicUrl ?? ownUrl(host, port), out, say: complain })
       return 0
     } finally {
       await storage.close()

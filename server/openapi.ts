@@ -22,7 +22,18 @@ export function openApiOf(endpoints: Endpoint[], version: string): Record<string
   }
 }
 
-function operationOf({ method, path, summary, tag, params, query, body, bodyOptional, answers }: Endpoint) {
+function operationOf({
+  method,
+  path,
+  summary,
+  tag,
+  params,
+  query,
+  body,
+  bodyForm,
+  bodyOptional,
+  answers,
+}: Endpoint) {
   return {
     operationId: `${method}${path.replaceAll(/[^a-zA-Z0-9]+/g, '_')}`,
     summary,
@@ -32,7 +43,12 @@ function operationOf({ method, path, summary, tag, params, query, body, bodyOpti
       ? {
           requestBody: {
             required: bodyOptional !== true,
-            content: { 'application/json': { schema: schemaOf(body, 'input') } },
+            content: Object.fromEntries(
+              ['application/json', ...(bodyForm ? ['application/x-www-form-urlencoded'] : [])].map((type) => [
+                type,
+                { schema: schemaOf(body, 'input') },
+              ]),
+            ),
           },
         }
       : {}),

@@ -6,8 +6,8 @@ export const PEOPLE_USAGE = `holdpoint keys create --person NAME [--role ROLE]â€
 holdpoint keys list | revoke KEY_ID
 holdpoint people list | disable NAME | roles NAME ROLEâ€¦`
 
-/** Who changes people from here, in the record. */
-const BY = 'command line'
+/** Who asks from here, in the record. */
+export const BY = 'command line'
 const SECONDS = { m: 60, h: 3_600, d: 86_400 }
 const MAX_DAYS = 3_650
 /** Of ours: nobody else may speak in them. */
@@ -102,7 +102,8 @@ function roleOf(name: string): Role {
   throw new Error(`There is no role "${name}": there are ${ROLES.join(', ')}`)
 }
 
-function secondsOf(time: string): number {
+/** Of a time such as 90d. Throws one line. */
+export function secondsOf(time: string): number {
   const [, count, unit] = /^(\d{1,6})([mhd])$/.exec(time) ?? []
   const seconds = Number(count) * SECONDS[unit as keyof typeof SECONDS]
   if (seconds > 0 && seconds <= MAX_DAYS * SECONDS.d) return seconds

@@ -21,6 +21,7 @@ import { isQuorum, refusalOf } from '../runtime/quorum.ts'
 import { topics } from '../runtime/topics.ts'
 import type { RunRequest } from '../runtime/run.ts'
 import { type Database, jsonb, type Queryable, type Transaction } from './database.ts'
+import { useLink } from './decision-links.ts'
 import { HOLD_COLUMNS, type HoldRow, holdsOfInterrupts, toHold } from './hold-row.ts'
 import { commitGrant } from './grants.ts'
 import { changeHold, escalate, LOCK_HELD_THREAD, openHold } from './hold-votes.ts'
@@ -63,11 +64,14 @@ const QUEUED = queuedSql()
 /** A decision by itself, and the run that goes on where it was the last that its message waited for. */
 export function decideHold(
   db: Database,
-  ...[approvalId, decision, by, edited]: Parameters<Holds['decide']>
+  ...[approvalId, decision, by, edited, link]: Parameters<Holds['decide']>
 ): Promise<Hold> {
   return db.transaction(async (client) => {
     await client.query(LOCK_HELD_THREAD, [approvalId])
+    if (link !== undefined) await useLink(client, link)
     const hold = await recordDecision(client, approvalId, decision, by, edited)
+    if (link !== undefined)
+      for (const { data } of client.recorded) Object.assign(data, { via: 'link', link_id: link.link_id })
     const resumed = await resumeIfComplete(client, hold)
     await failpoint('hold.decide:before')
     return resumed

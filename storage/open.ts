@@ -1,5 +1,6 @@
 import { type Audit, auditKeys } from '../runtime/audit.ts'
 import { createLiveHub, type LiveEvents, type LiveHub } from '../runtime/live-events.ts'
+import { type DecisionLinks, linkKey } from '../runtime/decision-link.ts'
 import type { Checkpoints } from '../runtime/checkpoints.ts'
 import type {
   Assistants,
@@ -28,6 +29,7 @@ import { createCheckpoints } from './checkpoints.ts'
 import { connect, type Place, secretOf } from './connect.ts'
 import { createCrons } from './crons.ts'
 import { type Connection, type Database, identityOf } from './database.ts'
+import { createDecisionLinks } from './decision-links.ts'
 import { createEffects } from './effects.ts'
 import { createEventLog } from './events.ts'
 import { createHolds } from './holds.ts'
@@ -62,6 +64,7 @@ export interface Storage {
   webhookEndpoints: WebhookEndpoints
   metrics: Metrics
   people: People
+  links: DecisionLinks
   /** Empties tables, for tests. */
   truncate(what: readonly Emptied[]): Promise<void>
   audit: Audit
@@ -97,7 +100,10 @@ export async function openStorage(
     if (db.embedded) await db.query('delete from workers')
     const hub = createLiveHub()
     const signals = await createSignals(db, hub)
-    return storageOver(db, signals, await openFanOut(db, hub, options.redis), options)
+    return storageOver(db, signals, await openFanOut(db, hub, options.redis), {
+      ...options,
+      linkKey: linkKey(secret),
+    })
   } catch (error) {
     await connection.close()
     throw error
@@ -130,7 +136,11 @@ function storageOver(
   db: Database,
   signals: Signals,
   fanOut: FanOut,
-  { clock, threadTtl }: { clock?: Clock | undefined; threadTtl?: ThreadTtl | undefined },
+  {
+    clock,
+    threadTtl,
+    linkKey: key,
+  }: { clock?: Clock | undefined; threadTtl?: ThreadTtl | undefined; linkKey: Buffer },
 ): Storage {
   return {
     description: db.description,
@@ -149,6 +159,7 @@ function storageOver(
     webhookEndpoints: createWebhookEndpoints(db),
     metrics: createMetrics(db),
     people: createPeople(db),
+    links: createDecisionLinks(db, key),
     truncate: (what) => truncate(db, what),
     audit: createAudit(db),
     policyVersions: createPolicyVersions(db),

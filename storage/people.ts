@@ -37,7 +37,9 @@ const ADD_PRINCIPAL = `
 
 const COLUMNS = 'identity, kind, tenant_id, roles, created_at, disabled_at'
 
-const LOCK_PRINCIPAL = `select ${COLUMNS} from principals where identity = $1 for update`
+const FIND = `select ${COLUMNS} from principals where identity = $1`
+
+const LOCK_PRINCIPAL = `${FIND} for update`
 
 const ADD_KEY = `
   insert into api_keys (key_id, identity, secret_sha256, expires_at)
@@ -125,6 +127,10 @@ export function createPeople(db: Database): People {
         await notify(client, topics.keys)
         return true
       }),
+    async find(identity) {
+      const { rows } = await db.query<PrincipalRow>(FIND, [identity])
+      return rows[0] && toPrincipal(rows[0])
+    },
     async list() {
       const { rows } = await db.query<PrincipalRow>(LIST)
       return rows.map(toPrincipal)

@@ -110,10 +110,13 @@ export async function recordDecided(
   )
 }
 
-/** What leaves it waiting: somebody's word that is not enough yet, or is taken back, a comment, others who are asked. */
+/** What leaves it waiting: somebody's word that is not enough yet, or is taken back, a comment, a link, others who are asked. */
 export function recordWaiting(
   client: Transaction,
-  kind: 'hold.voted' | 'hold.vote_withdrawn' | 'hold.edited' | 'hold.commented' | 'hold.escalated',
+  kind: Extract<
+    AuditKind,
+    `hold.${'voted' | 'vote_withdrawn' | 'edited' | 'commented' | 'link_issued' | 'escalated'}`
+  >,
   hold: Held,
   who: Who,
   told: Record<string, Json>,

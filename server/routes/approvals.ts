@@ -114,7 +114,7 @@ export function approvalRoutes(ports: ApprovalPorts): Endpoint[] {
 }
 
 /** With what whoever asks may do, so that a client need not know the rules. */
-function shownTo(hold: Hold, { person, studio }: Caller) {
+export function shownTo(hold: Hold, { person, studio }: Caller) {
   const isPending = hold.status === 'pending'
   const may = DECISIONS.filter(
     (type) =>
@@ -149,13 +149,13 @@ async function checkDecides(
 }
 
 /** A form or a "simple" request of another page can send text/plain, never this. */
-function checkIsJson(c: Context): void {
+export function checkIsJson(c: Context): void {
   if (/^application\/json\s*(;|$)/i.test(c.req.header('content-type') ?? '')) return
   throw new HTTPException(415, { message: 'Send it as application/json.' })
 }
 
 /** An approval of a thread that is not the caller's is not there. */
-async function checkHold(
+export async function checkHold(
   { threads }: ApprovalPorts,
   { approval_id, thread_id }: Hold,
   caller: Caller,

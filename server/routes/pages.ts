@@ -25,6 +25,7 @@ const FILES = [
   'style.css',
   'approvals.css',
   'docs.css',
+  'link.css',
   'approvals.js',
   'api.js',
   'call.js',

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { Preview } from '../../runtime/preview.ts'
+import { LINK_DECISIONS, MAX_LINK_S } from '../../runtime/decision-link.ts'
 import { Needs } from '../../runtime/hold.ts'
 import { Any, Dict, Text, Uuid, limit, offset } from './fields.ts'
 
@@ -23,15 +24,39 @@ export const ApprovalList = z.object({
   offset,
 })
 
+const SeenHash = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/, 'must be the hash of arguments')
+  .optional()
+  .describe('Of what the sender saw; needed where the arguments were edited')
+const Message = z.string().max(20_000).optional()
+
 export const DecisionBody = z.strictObject({
   type: z.enum(['approve', 'edit', 'reject', 'respond']),
   args: Dict.optional(),
-  args_hash: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/, 'must be the hash of arguments')
-    .optional()
-    .describe('Of what the sender saw; needed where the arguments were edited'),
-  message: z.string().max(20_000).optional(),
+  args_hash: SeenHash,
+  message: Message,
+})
+
+export const LinkParams = z.object({ token: z.string().describe('What the link has at its end') })
+
+const LinkWords = z.enum(LINK_DECISIONS)
+
+export const LinkBody = z.strictObject({
+  principal: Text(200).describe('Who decides by it'),
+  decision: LinkWords.optional().describe('The only word that it says; unset: any'),
+  expires_in: z.int().min(1).max(MAX_LINK_S).optional().describe('Seconds; it ends with the approval, too'),
+})
+
+export const LinkWord = z.strictObject({ type: LinkWords, message: Message, args_hash: SeenHash })
+
+export const DecisionLink = z.object({
+  url: z.string(),
+  link_id: z.string(),
+  approval_id: z.string(),
+  identity: z.string(),
+  decision: LinkWords.nullable(),
+  expires_at: z.string(),
 })
 
 const Said = { by: z.string(), at: z.string() }

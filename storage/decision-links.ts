@@ -1,0 +1,52 @@
+import {
+  type DecisionLink,
+  type DecisionLinks,
+  linkGone,
+  readToken,
+  writeToken,
+} from '../runtime/decision-link.ts'
+import type { Database, Transaction } from './database.ts'
+import { LOCK_HELD_THREAD, openHold } from './hold-votes.ts'
+import { person, recordWaiting } from './record-of-holds.ts'
+
+const ISSUE = `
+  with over as (delete from decision_links where expires_at < now() - interval '7 days')
+  insert into decision_links (link_id, approval_id, identity, expires_at) values ($1, $2, $3, $4)`
+
+const IS_UNUSED = 'select 1 from decision_links where link_id = $1 and used_at is null'
+
+const USE = `
+  update decision_links set used_at = now()
+  where link_id = $1 and approval_id = $2 and identity = $3 and used_at is null
+  returning 1`
+
+export function createDecisionLinks(db: Database, key: Buffer): DecisionLinks {
+  return {
+    issue: (link, by) =>
+      db.transaction(async (client) => {
+        const { link_id, approval_id, identity, decision, expires_at } = link
+        await client.query(LOCK_HELD_THREAD, [approval_id])
+        const hold = await openHold(client, approval_id)
+        await client.query(ISSUE, [link_id, approval_id, identity, expires_at])
+        recordWaiting(client, 'hold.link_issued', hold, person(by), {
+          link_id,
+          for: identity,
+          decision,
+          expires_at,
+        })
+        return writeToken(key, link)
+      }),
+    async read(token) {
+      const link = readToken(key, token)
+      if (link === undefined) return undefined
+      const { rows } = await db.query(IS_UNUSED, [link.link_id])
+      return rows.length > 0 ? link : undefined
+    },
+  }
+}
+
+/** In the transaction of the decision: of two that come at once, one finds it used. */
+export async function useLink(client: Transaction, link: DecisionLink): Promise<void> {
+  const { rows } = await client.query(USE, [link.link_id, link.approval_id, link.identity])
+  if (rows.length === 0) throw linkGone()
+}
