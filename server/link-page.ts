@@ -32,10 +32,13 @@ const LONGEST_MESSAGE = 20_000
 /** The call and, while it waits, the form. It works without a script. */
 export function linkPage({ link, hold, you, said }: Shown): Fragment {
   const { tool, proposal, rule, reason, risk, requester, graph_id: graph, kind } = hold
-  const doubt = kind === 'in_doubt'
+  const question = kind === 'in_doubt' ? 'Did this happen?' : 'May this run?'
   return page(
     `Approval of ${tool}`,
-    html`<h1>${doubt ? 'Did this happen?' : 'May this run?'} <code>${revealed(tool)}</code></h1>
+    html`<h1>
+        ${hold.status === 'pending' && said === undefined ? question : 'Approval of'}
+        <code>${revealed(tool)}</code>
+      </h1>
       <p>${revealed(reason)}</p>
       ${said === undefined ? '' : outcome(hold, said)}
       <dl class="facts">
@@ -50,6 +53,10 @@ export function linkPage({ link, hold, you, said }: Shown): Fragment {
         <div>
           <dt>Rule</dt>
           <dd>${rule === null ? 'the tool’s own risk' : revealed(rule)}</dd>
+        </div>
+        <div>
+          <dt>So far</dt>
+          <dd>${soFar(hold)}</dd>
         </div>
         <div>
           <dt>You are</dt>
@@ -69,13 +76,21 @@ export function refusalPage(why: string): Fragment {
   )
 }
 
-function outcome({ status, tool }: Hold, said: LinkDecision): Fragment {
+function soFar({ votes, needs: { approvers, seniors } }: Hold): Fragment {
+  const ofThem = seniors === 0 ? '' : `, ${seniors} of them by seniors`
+  const by = votes.length === 0 ? '' : html` (${revealed(votes.map((vote) => vote.by).join(', '))})`
+  return html`${votes.length} of ${approvers} approvals${by}${ofThem}`
+}
+
+function outcome({ status, tool, kind }: Hold, said: LinkDecision): Fragment {
   const done =
     status === 'pending'
       ? 'Your approval counts. It waits for others.'
       : said === 'approve'
         ? `Approved. ${tool} runs.`
-        : `Rejected. ${tool} does not run.`
+        : kind === 'in_doubt'
+          ? `Skipped. ${tool} is not run again.`
+          : `Rejected. ${tool} does not run.`
   return html`<p class="outcome" role="status">${revealed(done)}</p>`
 }
 
