@@ -77,7 +77,7 @@ export function refusalPage(why: string): Fragment {
 }
 
 function soFar({ votes, needs: { approvers, seniors } }: Hold): Fragment {
-  const ofThem = seniors === 0 ? '' : `, ${seniors} of them by seniors`
+  const ofThem = seniors === 0 ? '' : `; ${seniors} must be by seniors`
   const by = votes.length === 0 ? '' : html` (${revealed(votes.map((vote) => vote.by).join(', '))})`
   return html`${votes.length} of ${approvers} approvals${by}${ofThem}`
 }
