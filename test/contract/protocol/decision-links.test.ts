@@ -132,7 +132,7 @@ onEachDatabase((database) => {
         index % 2 === 0 ? say(at(link), { type: 'approve' }) : submit(at(link), { type: 'approve' }),
       ),
     )
-    const statuses = answers.map(({ status }) => status).toSorted()
+    const statuses = answers.map(({ status }) => status).toSorted((a, b) => a - b)
     expect(statuses).toEqual([200, ...Array.from({ length: 11 }, () => 410)])
     expect((await see(id)).votes).toMatchObject([{ by: 'ada' }])
     for (const again of [await say(at(link), { type: 'reject' }), await get(at(link))])
@@ -323,7 +323,11 @@ describe('somebody who may no longer decide', () => {
         poolSize: 1,
         connectTimeoutMs: 3_000,
       })
-      expect(await change(storage.people).finally(storage.close)).toBe(true)
+      try {
+        expect(await change(storage.people)).toBe(true)
+      } finally {
+        await storage.close()
+      }
       const answer: Answer = await say(at(link), { type: 'reject' })
       expect([answer.status, answer.text]).toEqual([403, expect.stringMatching(words)])
       expect((await get(at(link))).status).toBe(403)
