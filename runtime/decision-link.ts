@@ -107,17 +107,17 @@ export async function issueLink(
 ): Promise<DecisionLink & { token: string }> {
   const hold = await holds.get(approvalId)
   if (hold === undefined) throw new RuntimeError('hold_not_found', `Approval ${approvalId} does not exist.`)
-  if (hold.requester === by)
-    throw new RuntimeError(
-      'self_approval',
-      `self_approval: ${by} started this run. Somebody else has to make the link.`,
-    )
   const found = await people.find(identity)
   // Who belongs to another tenant is not there.
   if (found === undefined || found.disabled_at !== null || found.tenant !== hold.tenant_id)
     throw new RuntimeError(
       'invalid_input',
       `There is no ${identity} who has a key here. To make one: holdpoint keys create --person ${identity} --role approver`,
+    )
+  if (hold.requester === by)
+    throw new RuntimeError(
+      'self_approval',
+      `self_approval: ${by} started this run. Somebody else has to make the link.`,
     )
   const refusal = refusalFor(hold, { ...found, alone: false }, decision)
   if (refusal !== undefined) throw refusal

@@ -64,6 +64,7 @@ export function linkRoutes(ports: LinkPorts): Endpoint[] {
         ...NOT_YOURS,
         404: { description: 'No such approval' },
         409: { description: 'It is decided already' },
+        422: { description: 'Nobody of that name has a key here' },
       },
       async handle(c, { params, body }, { caller }) {
         checkIsJson(c)

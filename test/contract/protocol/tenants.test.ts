@@ -34,6 +34,7 @@ const BODIES: Record<string, unknown> = {
   'POST /threads/{thread_id}/stream/events': { channels: ['values'] },
   'POST /approvals/{approval_id}/decisions': { type: 'approve' },
   'POST /approvals/{approval_id}/comments': { text: 'mine' },
+  'POST /approvals/{approval_id}/links': { principal: 'gus' },
   'PUT /threads/{thread_id}/files/{path}': {},
 }
 
