@@ -28,6 +28,7 @@ export const TOLD_AS: Record<Extract<AuditKind, `hold.${string}`>, EventType | n
   'hold.voted': null,
   'hold.vote_withdrawn': null,
   'hold.commented': null,
+  'hold.link_issued': null,
 }
 
 /** The body of every event's webhook. */
