@@ -68,16 +68,16 @@ export async function command(argv: string[]): Promise<void> {
   } else if (asked.help === true) process.stdout.write(USAGE)
   else if (asked.version === true) process.stdout.write(`${versionOf()}\n`)
   else if (asked.audit === true) {
-    const { audit } = await import('./main.ts')
+    const { audit } = await import('./manage.ts')
     process.exitCode = await audit(asked.heads)
   } else if (asked.question !== undefined) {
-    const { askPolicy } = await import('./main.ts')
+    const { askPolicy } = await import('./manage.ts')
     process.exitCode = await askPolicy(asked.question, settingsOf(asked))
   } else if (asked.people !== undefined) {
-    const { changePeople } = await import('./main.ts')
+    const { changePeople } = await import('./manage.ts')
     process.exitCode = await changePeople(asked.people)
   } else if (asked.link !== undefined) {
-    const { linkApproval } = await import('./main.ts')
+    const { linkApproval } = await import('./manage.ts')
     process.exitCode = await linkApproval(asked.link)
   } else {
     // Half a second that the answers above need not wait for.
@@ -100,7 +100,7 @@ async function webhooksCommand(argv: string[]): Promise<void> {
     process.exitCode = 2
     return
   }
-  const { webhooks } = await import('./main.ts')
+  const { webhooks } = await import('./manage.ts')
   process.exitCode = await webhooks(asked)
 }
 

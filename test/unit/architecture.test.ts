@@ -9,7 +9,7 @@ const ROOT = resolve(import.meta.dirname, '../..')
 const TOWERS = ['storage', 'graphs', 'nodes', 'tools', 'models']
 const AROUND = ['test', 'evals', 'bench', 'chaos', 'examples']
 const FOLDERS = ['server', 'runtime', ...TOWERS, 'console', 'prompts', ...AROUND]
-const COMPOSITION_ROOT = 'server/main.ts'
+const COMPOSITION_ROOTS = ['server/main.ts', 'server/manage.ts']
 
 /** What each folder may import of ours, itself apart. `.oxlintrc.json` says the same by what it forbids. */
 const ARROWS: Record<string, string[]> = {
@@ -20,7 +20,7 @@ const ARROWS: Record<string, string[]> = {
   nodes: ['tools', 'models', 'prompts', 'runtime'],
   graphs: ['nodes', 'tools', 'models', 'prompts', 'runtime'],
   server: ['runtime'],
-  [COMPOSITION_ROOT]: [...TOWERS, 'prompts', 'runtime'],
+  ...Object.fromEntries(COMPOSITION_ROOTS.map((file) => [file, [...TOWERS, 'prompts', 'runtime']])),
   console: [],
   prompts: [],
   ...Object.fromEntries(AROUND.map((folder) => [folder, FOLDERS])),
@@ -53,14 +53,13 @@ test(
         await writeFile(join(directory, file), `import type { A } from '${up}/a.ts'\nexport type B = A\n`)
         if (!allowed(from).includes(to)) expected.push(file)
       }
-      // main.ts is one file, so all that it may not import stands in it.
-      const forbidden = FOLDERS.filter((to) => to !== 'server' && !allowed(COMPOSITION_ROOT).includes(to))
-      const permitted = allowed(COMPOSITION_ROOT)
-      await writeFile(
-        join(directory, COMPOSITION_ROOT),
-        [...forbidden, ...permitted].map(sideEffect).join('\n'),
-      )
-      expected.push(...forbidden.map(() => COMPOSITION_ROOT))
+      // Each is one file, so all that it may not import stands in it.
+      for (const root of COMPOSITION_ROOTS) {
+        const permitted = allowed(root)
+        const forbidden = FOLDERS.filter((to) => to !== 'server' && !permitted.includes(to))
+        await writeFile(join(directory, root), [...forbidden, ...permitted].map(sideEffect).join('\n'))
+        expected.push(...forbidden.map(() => root))
+      }
 
       expect((await refusedImports(directory)).sort()).toEqual(expected.sort())
     } finally {
