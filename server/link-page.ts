@@ -64,7 +64,7 @@ export function linkPage({ link, hold, you, said }: Shown): Fragment {
         </div>
       </dl>
       ${proposal === null ? '' : html`<p class="problem">${revealed(proposal.by)} has edited the arguments. What is approved is this:</p>`}
-      ${argumentsOf(proposal?.args ?? hold.args)} ${said === undefined ? choice(link, hold, you) : ''}`,
+      ${callOf(hold)} ${said === undefined ? choice(link, hold, you) : ''}`,
   )
 }
 
@@ -123,14 +123,31 @@ function choice(link: DecisionLink, hold: Hold, { may, why_not: whyNot }: Shown[
     </p>`
 }
 
+/** What the tool says that it would do, and beneath it the arguments. A preview is of what was asked for first. */
+function callOf({ args, proposal, preview, no_preview: why }: Hold): Fragment {
+  if (proposal !== null) return argumentsOf(proposal.args)
+  if (preview === null)
+    return html`${why === null ? '' : html`<p class="hint">There is no preview: ${revealed(why)}.</p>`}
+    ${argumentsOf(args)}`
+  const { kind: _, ...told } = preview
+  return html`${boxes(told, 'What it would do')}
+    <details>
+      <summary>Arguments</summary>
+      ${argumentsOf(args)}
+    </details>`
+}
+
 /** Nothing left out. Each argument has a box of its own, so that none can look like another. */
 function argumentsOf(args: Json): Fragment {
   if (typeof args !== 'object' || args === null || Array.isArray(args))
     return html`<pre class="json">${revealed(JSON.stringify(args, null, 2))}</pre>`
-  const entries = Object.entries(args)
-  if (entries.length === 0) return html`<p class="hint">It has no arguments.</p>`
-  return html`<dl class="arguments" aria-label="Arguments">
-    ${entries.map(
+  if (Object.keys(args).length === 0) return html`<p class="hint">It has no arguments.</p>`
+  return boxes(args, 'Arguments')
+}
+
+function boxes(values: Record<string, Json>, label: string): Fragment {
+  return html`<dl class="arguments" aria-label="${label}">
+    ${Object.entries(values).map(
       ([name, value]) =>
         html`<div>
           <dt>${revealed(name)}</dt>

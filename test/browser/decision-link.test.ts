@@ -61,7 +61,7 @@ describe.skipIf(chromiumPath === null)('the page of a decision link', () => {
     try {
       const { page, faults } = await openTab(mail.url, { javaScriptEnabled: false })
       await page.getByRole('link', { name: 'Decide' }).click()
-      await page.getByText(`By a link: ${button}`).waitFor()
+      await page.getByText(`By a link: ${button}`).first().waitFor()
       expect((await see(path)).json()).toMatchObject({ status: 'pending' })
       const referers: (string | undefined)[] = []
       page.on('request', (request) => referers.push(request.headers()['referer']))
