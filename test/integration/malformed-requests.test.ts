@@ -360,7 +360,7 @@ interface Got {
 
 function problemOf(
   { status, type, text }: Got,
-  { method }: OddRequest,
+  { method, path }: OddRequest,
   errors: Door['errors'],
 ): string | undefined {
   if (status >= 500) return `${status} ${text}`
@@ -368,6 +368,11 @@ function problemOf(
   if (status < 400 || method === 'HEAD') return undefined
   if (/node_modules|\n\s+at |\.ts:\d|Internal error/.test(text))
     return `${status} tells of our inside: ${text}`
+  // What a person opens answers with a page.
+  if (status === 410 && path.startsWith('/webhooks/approvals/') && type.startsWith('text/html'))
+    return text.includes('Nothing was changed')
+      ? undefined
+      : `${status} does not say what became of it: ${text}`
   if (errors === 'json') {
     const isDetail = type.startsWith('application/json') && /^\{"detail":"[^"]/.test(text)
     return isDetail ? undefined : `${status} is no {"detail": …}: ${type} ${text}`

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Services } from '../../runtime/services.ts'
 import type { Workspaces } from '../../runtime/workspaces.ts'
 import type { ToolCallContext } from '../../tools/define.ts'
+import { permit } from '../../tools/permit.ts'
 import { runJavascript } from '../../tools/run-javascript.ts'
 import { createChildSandbox } from '../../tools/sandbox/child.ts'
 import { SANDBOX, type Limits, type RunStatus, type SandboxBackend } from '../../tools/sandbox/sandbox.ts'
@@ -376,14 +377,15 @@ test('the tool returns the value, and turns what went wrong into what the model 
     signal: AbortSignal.timeout(10_000),
     service: (key) => services.get(key),
   }
-  expect(await runJavascript.run({ code: "console.log('hi'); 6 * 7" }, call)).toEqual({
+  const run = (code: string) => runJavascript.run({ code }, permit(runJavascript, { ...call }))
+  expect(await run("console.log('hi'); 6 * 7")).toEqual({
     value: 42,
     stdout: 'hi\n',
   })
-  await expect(runJavascript.run({ code: "console.log('hi')\nnope()" }, call)).rejects.toMatchObject({
+  await expect(run("console.log('hi')\nnope()")).rejects.toMatchObject({
     code: 'INVALID_ARGS',
     message: "ReferenceError: 'nope' is not defined (line 2)\nPrinted before:\nhi",
   })
-  await expect(runJavascript.run({ code: 'for (;;) {}' }, call)).rejects.toMatchObject({ code: 'TIMEOUT' })
+  await expect(run('for (;;) {}')).rejects.toMatchObject({ code: 'TIMEOUT' })
   expect(runJavascript.schema.safeParse({ code: '' }).success).toBe(false)
 })
