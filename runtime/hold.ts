@@ -45,7 +45,7 @@ export interface Vote {
   type: 'approve' | 'edit'
   at: string
   comment?: string
-  /** Whether it counts where a senior is asked for: as the person was when they said it. */
+  /** Whether it counts where a senior is asked for. */
   senior?: boolean
 }
 

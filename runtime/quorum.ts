@@ -1,6 +1,6 @@
 import { RuntimeError } from './errors.ts'
 import { type DecisionType, type Hold, type Needs, peopleOf, type Vote } from './hold.ts'
-import { hasRole, isRole, type Person } from './people.ts'
+import { hasRole, isRole, type Person, type Principal } from './people.ts'
 
 type Asked = Pick<Hold, 'needs' | 'requester' | 'proposal' | 'votes'>
 
@@ -12,6 +12,24 @@ export function isQuorum(
   const people = new Set(votes.map(({ by }) => by))
   const senior = new Set(votes.filter((vote) => vote.senior).map(({ by }) => by))
   return people.size >= approvers && senior.size >= seniors
+}
+
+/**
+ * The votes that still count, of people as they are now: who is let in no longer or may not decide it any more has none,
+ * and who is no senior any more counts as none. Whoever is no principal of ours counts as when they said it.
+ */
+export function countingVotes(
+  { votes, needs, escalated_at }: Pick<Hold, 'votes' | 'needs' | 'escalated_at'>,
+  principals: Pick<Principal, 'identity' | 'roles' | 'disabled_at'>[],
+): Vote[] {
+  return votes.flatMap((vote) => {
+    const author = principals.find(({ identity }) => identity === vote.by)
+    if (author === undefined) return [vote]
+    if (author.disabled_at !== null || !hasRole(author, 'approver')) return []
+    // Handed on, it keeps the votes of those who were asked before.
+    if (escalated_at === null && !mayDecide(needs.who, author)) return []
+    return [{ ...vote, senior: vote.senior === true && hasRole(author, 'senior') }]
+  })
 }
 
 /** Why the person may not say that; `undefined` where they may. */
@@ -33,7 +51,7 @@ export function refusalOf(hold: Asked, person: Person, type: DecisionType): Runt
 }
 
 /** Whether the person is named, or has a role that is. */
-export function mayDecide(who: string[], person: Person): boolean {
+export function mayDecide(who: string[], person: Pick<Person, 'identity' | 'roles'>): boolean {
   return who.some((one) => (isRole(one) ? hasRole(person, one) : one === person.identity))
 }
 

@@ -24,7 +24,7 @@ import { type Database, jsonb, type Queryable, type Transaction } from './databa
 import { useLink } from './decision-links.ts'
 import { HOLD_COLUMNS, type HoldRow, holdsOfInterrupts, toHold } from './hold-row.ts'
 import { commitGrant } from './grants.ts'
-import { changeHold, escalate, LOCK_HELD_THREAD, openHold } from './hold-votes.ts'
+import { changeHold, escalate, LOCK_HELD_THREAD, openHold, withCountingVotes } from './hold-votes.ts'
 import { recordSettled } from './record-of-effects.ts'
 import { person, recordDecided, recordExpired, recordWaiting, SYSTEM, type Who } from './record-of-holds.ts'
 import { notify } from './signals.ts'
@@ -89,7 +89,7 @@ export async function recordDecision(
   by: Person,
   edited: EditedArgs | undefined,
 ): Promise<Hold> {
-  const hold = await openHold(client, approvalId)
+  const hold = await withCountingVotes(client, await openHold(client, approvalId))
   // Alone, whoever edits releases: what the new arguments need counts.
   const asked = edited === undefined ? hold : { ...hold, needs: edited.needs }
   const refusal = refusalOf(by.alone ? asked : hold, by, decision.type)

@@ -1,7 +1,8 @@
 import { sha256 } from '../runtime/audit.ts'
 import { RuntimeError } from '../runtime/errors.ts'
 import type { Hold } from '../runtime/hold.ts'
-import type { Person } from '../runtime/people.ts'
+import { type Person, rolesOf } from '../runtime/people.ts'
+import { countingVotes } from '../runtime/quorum.ts'
 import { topics } from '../runtime/topics.ts'
 import { type Database, jsonb, type Transaction } from './database.ts'
 import { HOLD_COLUMNS, type HoldRow, toHold } from './hold-row.ts'
@@ -21,6 +22,10 @@ const CHANGE = `
   update holds set needs = $2::jsonb, decisions = $3::json, votes = $4::json, proposal = $5::json
   where approval_id = $1 and status = 'pending'
   returning ${HOLD_COLUMNS}`
+
+// Locked until the word is said: whoever is shut out meanwhile is so after it.
+const AUTHORS = `
+  select identity, roles, disabled_at from principals where identity = any($1) order by identity for share`
 
 const MAX_COMMENTS = 200
 
@@ -59,6 +64,25 @@ export async function openHold(client: Transaction, approvalId: string): Promise
   }
   const { now: _, ...found } = row
   return toHold(found)
+}
+
+/** The same hold, without the votes that count no longer. */
+export async function withCountingVotes(client: Transaction, hold: Hold): Promise<Hold> {
+  if (hold.votes.length === 0) return hold
+  const { rows } = await client.query<{ identity: string; roles: string[]; disabled_at: Date | null }>(
+    AUTHORS,
+    [hold.votes.map(({ by }) => by)],
+  )
+  const authors = rows.map(({ identity, roles, disabled_at: disabled }) => ({
+    identity,
+    roles: rolesOf(roles),
+    disabled_at: disabled?.toISOString() ?? null,
+  }))
+  const votes = countingVotes(hold, authors)
+  const gone = hold.votes.map(({ by }) => by).filter((by) => votes.every((vote) => vote.by !== by))
+  if (gone.length > 0)
+    recordWaiting(client, 'hold.vote_withdrawn', hold, SYSTEM, { votes: votes.length, of: gone })
+  return { ...hold, votes }
 }
 
 /** It waits on, with other words on it. */

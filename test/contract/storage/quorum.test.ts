@@ -3,6 +3,7 @@ import { argsHash } from '../../../runtime/call.ts'
 import { type Decision, type Needs, ONE_PERSON } from '../../../runtime/hold.ts'
 import { newId } from '../../../runtime/ids.ts'
 import { hasRole, LOCAL, type Person, type Role } from '../../../runtime/people.ts'
+import { createPeople } from '../../../storage/people.ts'
 import { onEachDatabase, onEmbedded } from '../../support/each-database.ts'
 import { pick, type Random, randomFrom } from '../../support/malformed.ts'
 import {
@@ -103,6 +104,72 @@ onEachDatabase((database) => {
       expect((await mine.runs.list(threadId, { status: 'pending', limit: 10, offset: 0 })).total).toBe(1)
     }
   }, 120_000)
+
+  describe('the vote of somebody whom the server knows', () => {
+    let names = 0
+    /** An approver or a senior with a key of their own. */
+    async function known(role: Role): Promise<Person> {
+      const identity = `known-${database.embedded}-${(names += 1)}`
+      await createPeople(storage.mine.db).createKey(
+        {
+          identity,
+          kind: 'person',
+          roles: [role],
+          tenant: undefined,
+          expiresInSeconds: undefined,
+          key_id: newId(),
+          secret_sha256: argsHash({ identity }),
+        },
+        'the tests',
+      )
+      return person(identity, role)
+    }
+
+    test.each([
+      ['is disabled', (one: string) => createPeople(storage.mine.db).disable(one, 'the tests')],
+      [
+        'has lost the role',
+        (one: string) => createPeople(storage.mine.db).setRoles(one, ['viewer'], 'the tests'),
+      ],
+    ])('counts no longer where its author %s: others have to say it', async (_, shutOut) => {
+      const { holds } = storage.mine
+      const [asked] = await held(storage.mine, [{ ...ONE_PERSON, approvers: 2 }])
+      const { id = '', threadId = '' } = asked ?? {}
+      const [ada, ben, cleo] = [await known('approver'), await known('approver'), await known('approver')]
+      await holds.decide(id, { type: 'approve' }, ada, undefined)
+      await shutOut(ada.identity)
+      expect(await holds.decide(id, { type: 'approve' }, ben, undefined)).toMatchObject({
+        status: 'pending',
+        votes: [{ by: ben.identity }],
+      })
+      expect(await holds.decide(id, { type: 'approve' }, cleo, undefined)).toMatchObject({
+        status: 'approved',
+        votes: [{ by: ben.identity }, { by: cleo.identity }],
+      })
+      const { rows } = await storage.mine.db.query<{ data: object }>(
+        `select entry -> 'data' as data from audit_entries
+         where chain = 'thread:' || $1 and entry ->> 'kind' = 'hold.vote_withdrawn'`,
+        [threadId],
+      )
+      expect(rows).toMatchObject([{ data: { votes: 0, of: [ada.identity] } }])
+    })
+
+    test('counts as no senior’s where its author is none any more', async () => {
+      const { holds, db } = storage.mine
+      const [asked] = await held(storage.mine, [{ ...ONE_PERSON, approvers: 2, seniors: 1 }])
+      const { id = '' } = asked ?? {}
+      const [sam, ben, sara] = [await known('senior'), await known('approver'), await known('senior')]
+      await holds.decide(id, { type: 'approve' }, sam, undefined)
+      await createPeople(db).setRoles(sam.identity, ['approver'], 'the tests')
+      expect(await holds.decide(id, { type: 'approve' }, ben, undefined)).toMatchObject({
+        status: 'pending',
+        votes: [{ by: sam.identity, senior: false }, { by: ben.identity }],
+      })
+      expect(await holds.decide(id, { type: 'approve' }, sara, undefined)).toMatchObject({
+        status: 'approved',
+      })
+    })
+  })
 
   describe('a hold that nobody has decided in time', () => {
     const escalating: Needs = {
