@@ -158,12 +158,12 @@ const Told = z.object({
   roles: z
     .union([z.array(z.string()), z.string()])
     .nullish()
-    .transform((roles) => [roles ?? []].flat()),
+    .transform((roles) => (roles == null ? undefined : [roles].flat())),
   kind: z.unknown().optional(),
 })
 
-const ROLE_PERMISSION = /^holdpoint:(\w+)$/
-/** Of whom a project says no role: its handlers alone say what they may. */
+const ROLE_PERMISSION = 'holdpoint:'
+/** Of whom a project says nothing of roles: its handlers alone say what they may. */
 const ALL_BUT_SENIOR = ROLES.filter((role) => role !== 'senior')
 
 /**
@@ -178,12 +178,14 @@ export function personOf(user: User): Person {
       'What `authenticate` returned has a tenant that is no text, or roles that are no list of texts.',
     )
   const { tenant, roles, kind } = said.data
-  const permitted = user.permissions.flatMap((name) => ROLE_PERMISSION.exec(name)?.[1] ?? [])
-  const named = rolesOf([...roles, ...permitted])
+  const ours = user.permissions.filter((name) => name.startsWith(ROLE_PERMISSION))
+  const permitted = ours.map((name) => name.slice(ROLE_PERMISSION.length))
+  // Said and empty, or of no word that is known here, it gives nothing.
+  const isSaid = roles !== undefined || ours.length > 0
   return {
     identity: user.identity,
     kind: kind === 'agent' ? 'agent' : 'person',
-    roles: named.length > 0 ? named : ALL_BUT_SENIOR,
+    roles: isSaid ? rolesOf([...(roles ?? []), ...permitted]) : ALL_BUT_SENIOR,
     tenant,
     alone: false,
   }

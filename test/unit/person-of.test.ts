@@ -11,7 +11,11 @@ const user = (more: object) => ({
 
 test.each([
   [{}, { tenant: 'default', roles: ['viewer', 'operator', 'approver', 'admin'] }],
-  [{ roles: ['member'] }, { roles: ['viewer', 'operator', 'approver', 'admin'] }],
+  [{ roles: [] }, { roles: [] }],
+  [{ roles: ['member'] }, { roles: [] }],
+  [{ roles: '' }, { roles: [] }],
+  [{ permissions: ['holdpoint:read'] }, { roles: [] }],
+  [{ permissions: ['holdpoint:approver'], roles: [] }, { roles: ['approver'] }],
   [
     { roles: 'viewer', tenant: 7 },
     { tenant: '7', roles: ['viewer'] },

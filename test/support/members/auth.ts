@@ -10,7 +10,7 @@ export const auth = new Auth()
     return {
       identity: name,
       permissions: listed.filter((role) => role !== 'senior').map((role) => `holdpoint:${role}`),
-      roles: listed.filter((role) => role === 'senior'),
+      ...(roles === undefined ? {} : { roles: listed.filter((role) => role === 'senior') }),
       ...(tenant === undefined || tenant === '' ? {} : { tenant }),
       ...(name === 'robot' ? { kind: 'agent' } : {}),
     }
