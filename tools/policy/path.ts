@@ -15,9 +15,9 @@ export interface Found {
 }
 
 /**
- * What stands in the arguments at these paths: `a.b[0].c`, with `[*]` for all of a list, several with commas. A value
- * that is a list counts as its elements, and `[*]` of what is no list is the thing itself, because tools take either.
- * What is missing or null is no value.
+ * What stands in the arguments at these paths: `a.b[0].c`, with `[*]` for all of a list, several with commas. A list
+ * counts as its elements, at the end of a path and in the middle of it, and `[*]` and `[0]` of what is no list are the
+ * thing itself, because tools take either. What is missing or null is no value.
  */
 export function valuesAt(args: Json, paths: string): Found {
   const found = splitPaths(paths).map((path) => valuesOf(args, path))
@@ -33,7 +33,7 @@ function valuesOf(args: Json, path: string): Found {
   for (const [name, index] of path.matchAll(/[^.[\]]+|\[(\d+|\*)\]/g)) {
     if (index !== undefined) found = found.flatMap((value) => elementsAt(value, index))
     else {
-      const members = found.map((value) => memberOf(value, name))
+      const members = found.flatMap(leavesOf).map((value) => memberOf(value, name))
       found = members.filter((member) => member !== null)
       missing ||= found.length < members.length
     }
@@ -43,8 +43,9 @@ function valuesOf(args: Json, path: string): Found {
 }
 
 function elementsAt(value: Json, index: string): Json[] {
-  if (index === '*') return Array.isArray(value) ? value : [value]
-  const element = Array.isArray(value) ? value[Number(index)] : undefined
+  if (!Array.isArray(value)) return index === '*' || Number(index) === 0 ? [value] : []
+  if (index === '*') return value
+  const element = value[Number(index)]
   return element === undefined ? [] : [element]
 }
 

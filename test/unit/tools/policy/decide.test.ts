@@ -120,7 +120,13 @@ test('paths: members, elements, all of a list, several with commas; what is miss
   const at = (path: string, args: Json, then: 'deny' | 'allow' = 'deny') =>
     ask([{ name: 'r', when: { args: { [path]: { equals: 1 } } }, then }], args as Record<string, Json>)
       .action === then
-  const args: Json = { a: { b: [{ c: 2 }, { c: 1 }, { d: 1 }] }, n: null, one: 1, list: [[1], [2]] }
+  const args: Json = {
+    a: { b: [{ c: 2 }, { c: 1 }, { d: 1 }] },
+    n: null,
+    one: 1,
+    list: [[1], [2]],
+    nested: [[{ x: [{ y: 1 }] }]],
+  }
   for (const path of [
     'a.b[1].c',
     'a.b[*].c',
@@ -130,14 +136,34 @@ test('paths: members, elements, all of a list, several with commas; what is miss
     'list[0][0]',
     'nope , one',
     'a.c,list[*]',
+    // A list where the author thought of one thing, and one thing where they thought of a list.
+    'a.b.c',
+    'one[0]',
+    'nested.x.y',
+    'a[0].b[1].c',
+    'a[*].b.c[*]',
   ])
     expect([path, at(path, args)]).toEqual([path, true])
-  for (const path of ['a.b[0].c', 'a.b[9].c', 'a.c', 'n', 'n.x', 'one.x', 'a.b[2].c', 'constructor'])
+  for (const path of [
+    'a.b[0].c',
+    'a.b[9].c',
+    'a.c',
+    'n',
+    'n.x',
+    'one.x',
+    'a.b[2].c',
+    'constructor',
+    'one[1]',
+    'list.length',
+  ])
     expect([path, at(path, args)]).toEqual([path, false])
   // An element that lacks it keeps an allowance from counting.
   expect(at('x[*].v', { x: [{ v: 1 }, { v: 1 }] }, 'allow')).toBe(true)
   expect(at('x[*].v', { x: [{ v: 1 }, {}] }, 'allow')).toBe(false)
   expect(at('x[*].v', { x: [{ v: 1 }, { v: null }] }, 'allow')).toBe(false)
+  expect(at('x.v', { x: [{ v: 1 }, { v: 1 }] }, 'allow')).toBe(true)
+  expect(at('x.v', { x: [{ v: 1 }, { v: 2 }] }, 'allow')).toBe(false)
+  expect(at('x.v', { x: [{ v: 1 }, {}] }, 'allow')).toBe(false)
   expect(at('x', { x: [] }, 'allow')).toBe(false)
   for (const path of ['', 'a..b', '.a', 'a.', 'a[', 'a[x]', 'a[-1]', 'a,', '[]', 'a]b'])
     expect(() => at(path, args)).toThrow('is no path')
