@@ -339,6 +339,54 @@ onEachDatabase((database) => {
     expect(await mailsAbout(subject, stage.mails)).toBe(1)
   })
 
+  test('an approval that was not used when new input came instead is withdrawn', async () => {
+    const subject = `withdrawn-${database.embedded}`
+    stage.play({ toolCalls: [mailTo(subject)] })
+    const threadId = await stage.thread()
+    await stage.client.runs.wait(threadId, 'react', { input: says('Mail.'), interruptBefore: ['tools'] })
+    const [hold] = await stage.holds(threadId)
+    const id = hold?.approval_id ?? ''
+    const decided = await stage.decide(id, { type: 'approve' })
+    await stage.client.runs.join(threadId, decided.json<Hold>().resumed_run_id ?? '')
+    const history = await stage.client.threads.getHistory(threadId, { limit: 50 })
+    const approved = history.find(({ next }) => next.includes('tools'))
+
+    stage.model.play([{ content: 'I do not.' }])
+    await stage.client.runs.wait(threadId, 'react', {
+      input: says('Stop, do not send it.'),
+      multitaskStrategy: 'interrupt',
+    })
+    expect((await stage.http('GET', `/approvals/${id}`)).json()).toMatchObject({ status: 'cancelled' })
+    const audit = (await stage.http('GET', `/audit?thread_id=${threadId}`)).json<
+      { kind: string; data: object }[]
+    >()
+    for (const kind of ['hold.cancelled', 'grant.revoked'])
+      expect(audit.find((entry) => entry.kind === kind)?.data).toMatchObject({ cause: 'new_input' })
+
+    stage.model.play([{ content: 'It was not sent.' }])
+    await stage.client.runs.wait(threadId, 'react', {
+      checkpointId: approved?.checkpoint.checkpoint_id ?? '',
+    })
+    expect(await mailsAbout(subject, stage.mails)).toBe(0)
+    expect(JSON.stringify(stage.model.requests.at(-1)?.messages.at(-1))).toContain('and has none')
+  })
+
+  test('new input takes back no approval whose call has run', async () => {
+    const { threadId, subject, hold } = await held()
+    stage.model.play([{ content: 'Mailed.' }])
+    const decided = await stage.decide(hold.approval_id, { type: 'approve' })
+    await stage.client.runs.join(threadId, decided.json<Hold>().resumed_run_id ?? '')
+    stage.model.play([{ content: 'You are welcome.' }])
+    await stage.client.runs.wait(threadId, 'react', {
+      input: says('Thanks.'),
+      multitaskStrategy: 'interrupt',
+    })
+    expect(await mailsAbout(subject, stage.mails)).toBe(1)
+    expect((await stage.http('GET', `/approvals/${hold.approval_id}`)).json()).toMatchObject({
+      status: 'approved',
+    })
+  })
+
   test('deleting a thread cancels its holds: they can be decided no more', async () => {
     const { threadId, subject, hold } = await held()
     expect(await stage.http('DELETE', `/threads/${threadId}`)).toMatchObject({ status: 204 })
