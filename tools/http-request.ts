@@ -19,12 +19,18 @@ export interface HttpResponse {
 const MAX_REDIRECTS = 3
 const WAIT_MS = 10_000
 
-/** One request, its redirects included, each of which is checked from the start. At most `maxBytes` are read. */
+/**
+ * One request, its redirects included, each of which is checked from the start. `allow` is asked of each before it is
+ * sent, and throws where it may not be. At most `maxBytes` are read.
+ */
 export async function guardedRequest(
   first: HttpRequest,
   access: HttpAccess,
-  maxBytes: number,
-  signal: AbortSignal,
+  {
+    maxBytes,
+    signal,
+    allow,
+  }: { maxBytes: number; signal: AbortSignal; allow: (redirect: HttpRequest) => void },
 ): Promise<HttpResponse> {
   const agent = guardedAgent(access)
   try {
@@ -37,6 +43,7 @@ export async function guardedRequest(
       response.body.on('error', () => {}).destroy()
       if (redirects === MAX_REDIRECTS) throw new ToolError('DENIED', `More than ${MAX_REDIRECTS} redirects.`)
       next = follow(next, url, location, response.statusCode)
+      allow(next)
     }
   } catch (error) {
     throw explain(error, signal)

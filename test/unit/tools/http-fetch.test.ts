@@ -1,9 +1,14 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test as base, expect } from 'vitest'
+import { byHand } from '../../../runtime/by-hand.ts'
+import { Services } from '../../../runtime/services.ts'
 import { httpFetch } from '../../../tools/http-fetch.ts'
 import { HTTP_ACCESS, type HttpAccess } from '../../../tools/http-guard.ts'
-import { callWith, ranBy } from './call-context.ts'
+import { POLICY } from '../../../tools/policy/current.ts'
+import { type PolicyFile, readPolicy } from '../../../tools/policy/schema.ts'
+import { checkArgs } from '../../../tools/registry.ts'
+import { callWith, ranBy, THREAD } from './call-context.ts'
 
 /** A loopback server of the test's own. Every attack aims at it, and `requests` tells whether one arrived. */
 interface Server {
@@ -153,6 +158,51 @@ test('a redirect to a host that is not on the list is refused, and not followed'
   const access = { hosts: [], allowPrivate: [`127.0.0.1:${server.port}`] }
   await expect(fetchWith(access, { url: `http://127.0.0.1:${server.port}/` })).rejects.toEqual(refused)
   expect(other.requests).toHaveLength(0)
+})
+
+/** The call as a run makes it, under these rules. */
+const fetchUnder = (rules: PolicyFile['rules'], access: HttpAccess, url: string) => {
+  const policy = { current: () => readPolicy({ rules }) }
+  const hand = byHand({ services: new Services().with(POLICY, policy), checkArgs })
+  return hand.run(THREAD, () => fetchWith(access, { url }))
+}
+const ofPort = (port: number) => ({ args: { url: { matches: `http://127.0.0.1:${port}/*` } } })
+
+test.each(['deny', 'hold'] as const)(
+  'a redirect to where a rule says %s is refused in its name, and not followed',
+  async (then) => {
+    await serve(async (server) => {
+      await serve(async (other) => {
+        server.answer = (_request, response) => {
+          response.writeHead(302, { location: `http://127.0.0.1:${other.port}/` }).end()
+        }
+        const access = { hosts: [], allowPrivate: [`127.0.0.1:${server.port}`, `127.0.0.1:${other.port}`] }
+        const url = `http://127.0.0.1:${server.port}/`
+        await expect(
+          fetchUnder([{ name: 'not there', when: ofPort(other.port), then }], access, url),
+        ).rejects.toThrow(
+          new RegExp(`redirect to 127.0.0.1:${other.port} is not followed. Rule "not there" (denies|holds)`),
+        )
+        // Released was the first host alone, also where one rule holds both.
+        if (then === 'hold')
+          await expect(
+            fetchUnder([{ name: 'all', when: { tool: 'http_fetch' }, then }], access, url),
+          ).rejects.toThrow(/Rule "all" holds/)
+        expect(other.requests).toHaveLength(0)
+        expect(await fetchUnder([{ name: 'r', when: ofPort(1), then }], access, url)).toMatchObject({
+          body: 'hello',
+        })
+      })
+    })
+  },
+)
+
+test('a redirect on the host that people have released is followed', async ({ server }) => {
+  server.answer = ({ url }, response) =>
+    url === '/' ? response.writeHead(302, { location: '/next' }).end() : response.end('next')
+  const access = { hosts: [], allowPrivate: [`127.0.0.1:${server.port}`] }
+  const rule = { name: 'all', when: { tool: 'http_fetch' }, then: 'hold' as const }
+  expect(await fetchUnder([rule], access, `http://127.0.0.1:${server.port}/`)).toMatchObject({ body: 'next' })
 })
 
 test('headers are not carried to another host', async ({ server, other }) => {
