@@ -114,7 +114,7 @@ export async function issueLink(
       'invalid_input',
       `There is no ${identity} who has a key here. To make one: holdpoint keys create --person ${identity} --role approver`,
     )
-  if (hold.requester === by)
+  if (hold.requested_by.includes(by))
     throw new RuntimeError(
       'self_approval',
       `self_approval: ${by} started this run. Somebody else has to make the link.`,

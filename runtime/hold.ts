@@ -117,7 +117,9 @@ export interface Hold {
   assistant_id: string
   graph_id: string
   tenant_id: string
-  /** Who started the run; null where it is not known. */
+  /** Whose wish the call is. They do not release it. */
+  requested_by: string[]
+  /** Null where it is not known, or not one alone. */
   requester: string | null
   interrupt_id: string
   kind: HoldKind

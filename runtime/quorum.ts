@@ -2,7 +2,7 @@ import { RuntimeError } from './errors.ts'
 import { type DecisionType, type Hold, type Needs, peopleOf, type Vote } from './hold.ts'
 import { hasRole, isRole, type Person, type Principal } from './people.ts'
 
-type Asked = Pick<Hold, 'needs' | 'requester' | 'proposal' | 'votes'>
+type Asked = Pick<Hold, 'needs' | 'requested_by' | 'proposal' | 'votes'>
 
 /** Whether so many, and so many seniors, are for it. */
 export function isQuorum(
@@ -34,12 +34,14 @@ export function countingVotes(
 
 /** Why the person may not say that; `undefined` where they may. */
 export function refusalOf(hold: Asked, person: Person, type: DecisionType): RuntimeError | undefined {
-  const { needs, requester, proposal } = hold
+  const { needs, requested_by, proposal } = hold
   const releases = type === 'approve' || type === 'edit'
   if (person.kind === 'agent') return notYours(`${person.identity} is an agent, and agents decide nothing.`)
   if (person.alone) return releases ? whyNotAlone(needs, person) : undefined
-  if (requester === person.identity)
-    return selfApproval(`${person.identity} started this run. Somebody else has to decide.`)
+  if (requested_by.includes(person.identity))
+    return selfApproval(
+      `${person.identity} ${requested_by.length > 1 ? 'had a part in' : 'started'} this run. Somebody else has to decide.`,
+    )
   if (!mayDecide(needs.who, person))
     return notYours(`This is decided by: ${needs.who.join(', ')}. ${person.identity} is none of them.`)
   if (type !== 'approve') return undefined

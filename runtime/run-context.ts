@@ -43,7 +43,7 @@ export interface RunContext {
   assistantId: string
   graphId: string
   tenantId: string
-  /** Who started the run; null where it is not known. */
+  /** Who started the run; null where it is not known, or not one alone. */
   requester: string | null
   /** Aborted when the run is cancelled or loses its lease. */
   signal: AbortSignal

@@ -77,8 +77,6 @@ export interface RunRequest {
    * apart, because it is shown to nobody and given to no other run.
    */
   caller?: Record<string, Json>
-  /** Who asked first: whoever answers a hold goes on for them. Shown to nobody. */
-  requester?: string
 }
 
 export interface NewRun {
@@ -86,6 +84,8 @@ export interface NewRun {
   thread_id: string
   assistant_id: string
   request: RunRequest
+  /** Whose wish it is. Who asked for what it goes on with is added when it is claimed. */
+  requested_by: string[]
   metadata: Record<string, Json>
   multitask_strategy: MultitaskStrategy
   /** Seconds until the run may start. */
@@ -99,7 +99,7 @@ export interface Run {
   assistant_id: string
   status: RunStatus
   metadata: Record<string, Json>
-  kwargs: Omit<RunRequest, 'caller' | 'requester'>
+  kwargs: Omit<RunRequest, 'caller'>
   multitask_strategy: MultitaskStrategy
   error: RunError | null
   /** Rises whenever a worker takes the run; 1 for the first. */
@@ -119,8 +119,8 @@ export interface ClaimedRun extends Run {
   /** For the interrupts that the run answers: how many answers each had before it. */
   answered: Record<string, number> | null
   caller: Record<string, Json>
-  /** Null where the run is older than the question. */
-  requester: string | null
+  /** Empty where the run is older than the question. */
+  requested_by: string[]
   /** As it was when the run was claimed; null where it is gone. */
   assistant: Pick<Assistant, 'graph_id' | 'config' | 'context'> | null
   /** Whether the thread had checkpoints when the run was claimed. */

@@ -46,7 +46,6 @@ export async function startRun(ports: StartPorts, start: StartRequest): Promise<
       start,
       assistant,
       command === null ? null : ({ ...command, ...resumed?.command } as RunRequest['command']),
-      resumed?.requester,
     ),
     {
       createThread: start.createThread,
@@ -62,13 +61,13 @@ export function newRun(
   start: StartRequest,
   assistant: Pick<Assistant, 'assistant_id' | 'graph_id'>,
   command: RunRequest['command'],
-  requester = start.by.identity,
 ): NewRun {
   return {
     run_id: newId(),
     thread_id: start.threadId,
     assistant_id: assistant.assistant_id,
-    request: { ...start.request, command, requester },
+    request: { ...start.request, command },
+    requested_by: [start.by.identity],
     metadata: { ...start.metadata, graph_id: assistant.graph_id },
     multitask_strategy: start.multitaskStrategy,
     after_seconds: start.afterSeconds,
@@ -79,23 +78,14 @@ async function readCommand(
   { threads, holds, checkEdit, interop }: StartPorts,
   { threadId, allowed }: Pick<StartRequest, 'threadId' | 'allowed'>,
   resume: Json,
-): Promise<{
-  command: { resume: Record<string, Json> }
-  answers: InterruptAnswer[]
-  requester: string | undefined
-}> {
+): Promise<{ command: { resume: Record<string, Json> }; answers: InterruptAnswer[] }> {
   const thread = await threads.get(threadId)
   // Before anything is said of the resume: what waits in somebody else's thread is nobody's business.
   if (thread === undefined || (restricts(allowed) && !(await threads.allows(threadId, allowed))))
     throw new RuntimeError('thread_not_found', `Thread ${threadId} does not exist.`)
   const asked = await holds.ofInterrupts(threadId, waitingInterrupts(thread))
   const read = readResume(thread, asked, resume, { checkEdit, interop })
-  const answered = asked.find(({ interrupt_id }) => interrupt_id in read.resume)
-  return {
-    command: { resume: read.resume },
-    answers: read.answers,
-    requester: answered?.requester ?? undefined,
-  }
+  return { command: { resume: read.resume }, answers: read.answers }
 }
 
 /** The assistant of that id, or the system assistant of the graph of that name. */

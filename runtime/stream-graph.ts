@@ -47,7 +47,7 @@ async function stream(
     assistantId: run.assistant_id,
     graphId: run.assistant?.graph_id ?? '',
     tenantId: run.tenant_id,
-    requester: run.requester,
+    requester: run.requested_by.length === 1 ? (run.requested_by[0] ?? null) : null,
     signal,
     services: ports.services,
     ...recordsOf(run, ports, abort),

@@ -31,7 +31,7 @@ const LONGEST_MESSAGE = 20_000
 
 /** The call and, while it waits, the form. It works without a script. */
 export function linkPage({ link, hold, you, said }: Shown): Fragment {
-  const { tool, proposal, rule, reason, risk, requester, graph_id: graph, kind } = hold
+  const { tool, proposal, rule, reason, risk, requested_by, graph_id: graph, kind } = hold
   const question = kind === 'in_doubt' ? 'Did this happen?' : 'May this run?'
   return page(
     `Approval of ${tool}`,
@@ -44,7 +44,9 @@ export function linkPage({ link, hold, you, said }: Shown): Fragment {
       <dl class="facts">
         <div>
           <dt>Asked by</dt>
-          <dd>${revealed(graph)}${requester === null ? '' : html`, for ${revealed(requester)}`}</dd>
+          <dd>
+            ${revealed(graph)}${requested_by.length === 0 ? '' : html`, for ${revealed(requested_by.join(', '))}`}
+          </dd>
         </div>
         <div>
           <dt>Risk</dt>

@@ -3,6 +3,7 @@ import { answerOf, type Hold, type InterruptAnswer } from '../runtime/hold.ts'
 import { toJson } from '../runtime/json.ts'
 import type { Person } from '../runtime/people.ts'
 import type { Runs } from '../runtime/ports.ts'
+import { requestersOf } from '../runtime/requesters.ts'
 import { topics } from '../runtime/topics.ts'
 import type { NewRun, Run, RunRequest } from '../runtime/run.ts'
 import { isThreadConfig, type Thread, type ThreadTtl } from '../runtime/thread.ts'
@@ -54,8 +55,8 @@ const DELETE_PENDING = `delete from runs where thread_id = $1 and status = 'pend
 const INSERT = prepared(`
   with busy as (${queuedSql('$9', '$10')}), inserted as (
     insert into runs (thread_id, run_id, assistant_id, ahead, available_at, request, metadata, multitask_strategy,
-      tenant_id)
-    values ($1, $2, $3, $4, now() + make_interval(secs => $5), $6::json, $7::jsonb, $8, $11)
+      tenant_id, requested_by)
+    values ($1, $2, $3, $4, now() + make_interval(secs => $5), $6::json, $7::jsonb, $8, $11, $12::text[])
     returning ${RUN_COLUMNS}
   )
   select * from inserted`)
@@ -112,7 +113,7 @@ export async function insertRun(
     throw new RuntimeError('thread_not_found', `Thread ${threadId} does not exist.`)
 
   await checkPlace(client, run)
-  const resumed = await resumeMap(client, run, thread, answers, by)
+  const { resume: resumed, answered } = await resumeMap(client, run, thread, answers, by)
   // A `goto` or `update` acts on the pause itself, so it waits behind no hold and takes the open ones away. Where nothing
   // is paused it is a run like others.
   const paused = Object.keys(thread.interrupts).length > 0
@@ -130,7 +131,7 @@ export async function insertRun(
   if (resumed) await client.query(RESUMED, [threadId, run.run_id, Object.keys(resumed)])
   const { rows } = await insertRow(
     write ?? client.query,
-    { ...run, tenant: thread.tenant_id },
+    { ...run, tenant: thread.tenant_id, requested_by: requestersOf(run, thread, answered) },
     request,
     ahead,
   )
@@ -187,6 +188,7 @@ async function insertRow(
         ),
       }),
       run.tenant,
+      run.requested_by,
     ])
   } catch (error) {
     if (!hasSqlState(error, '23505')) throw error
@@ -237,7 +239,7 @@ async function makeRoom(client: Transaction, run: NewRun, by: string): Promise<v
 }
 
 /**
- * The validated resume map: holds' answers from their rows, other interrupts' as the client gave them. `undefined`
+ * The validated resume map, and the holds that it answers: holds' answers from their rows, other interrupts' as the client gave them. `undefined`
  * where the run resumes nothing. Ids that no pause of the thread has are refused, and so is a second answer.
  */
 async function resumeMap(
@@ -246,14 +248,14 @@ async function resumeMap(
   thread: LockedThread,
   answers: InterruptAnswer[],
   by: Person,
-): Promise<NonNullable<RunRequest['command']>['resume']> {
+): Promise<{ resume: NonNullable<RunRequest['command']>['resume']; answered: Hold[] }> {
   const given = run.request.command?.resume
-  if (given === undefined) return undefined
+  if (given === undefined) return { resume: undefined, answered: [] }
   const waiting = new Set(Object.values(thread.interrupts).flatMap((list) => list.map(({ id }) => id)))
   const { rows: active } = await client.query<{ request: RunRequest }>(ACTIVE, [run.thread_id])
-  const answered = new Set(active.flatMap(({ request }) => Object.keys(request.command?.resume ?? {})))
+  const said = new Set(active.flatMap(({ request }) => Object.keys(request.command?.resume ?? {})))
   for (const id of Object.keys(given)) {
-    if (answered.has(id)) throw new RuntimeError('hold_decided', `Interrupt ${id} already has an answer.`)
+    if (said.has(id)) throw new RuntimeError('hold_decided', `Interrupt ${id} already has an answer.`)
     if (!waiting.has(id))
       throw new RuntimeError(
         'invalid_resume',
@@ -271,13 +273,10 @@ async function resumeMap(
       }
     }
   }
-  const holds = Map.groupBy(
-    await holdsOfInterrupts(client, run.thread_id, Object.keys(given)),
-    (hold) => hold.interrupt_id,
-  )
-  return Object.fromEntries(
-    Object.entries(given).map(([id, value]) => [id, holdAnswer(holds.get(id)) ?? value]),
-  )
+  const answered = await holdsOfInterrupts(client, run.thread_id, Object.keys(given))
+  const holds = Map.groupBy(answered, (hold) => hold.interrupt_id)
+  const resume = Object.entries(given).map(([id, value]) => [id, holdAnswer(holds.get(id)) ?? value] as const)
+  return { resume: Object.fromEntries(resume), answered }
 }
 
 function holdAnswer(holds: Hold[] | undefined) {

@@ -7,7 +7,7 @@ import { RUN_COLUMNS, type RunRow, toRun } from './run-row.ts'
 import { settleRun } from './settle-run.ts'
 import { notify } from './signals.ts'
 
-const CLAIM_COLUMNS = `${RUN_COLUMNS}, runs.tenant_id, runs.worker_id, runs.lease_token, runs.cancel_action, runs.stalls, runs.answered, (
+const CLAIM_COLUMNS = `${RUN_COLUMNS}, runs.tenant_id, runs.requested_by, runs.worker_id, runs.lease_token, runs.cancel_action, runs.stalls, runs.answered, (
     select jsonb_build_object('graph_id', graph_id, 'config', config, 'context', context)
     from assistants where assistants.assistant_id = runs.assistant_id
   ) as assistant, exists (
@@ -55,6 +55,27 @@ const TAKE_OVER = prepared(`
     and runs.status = 'running' and runs.lease_token = orphan.lease_token
   returning ${CLAIM_COLUMNS}`)
 
+// Whose wish it was what a run goes on with: of the run that the checkpoint is stamped with that it starts from, or of
+// the nearest before one that was made by hand.
+const EARLIER_REQUESTERS = `
+  with recursive line as (
+    (
+      select checkpoint_ns, parent_checkpoint_id, metadata ->> 'run_id' as run_id from checkpoints
+      where checkpoints.thread_id = runs.thread_id::text
+        and checkpoint_ns = coalesce(runs.request -> 'checkpoint' ->> 'checkpoint_ns', '')
+        and checkpoint_id = coalesce(runs.request -> 'checkpoint' ->> 'checkpoint_id', checkpoint_id)
+      order by position desc limit 1
+    )
+    union all
+    select before.checkpoint_ns, before.parent_checkpoint_id, before.metadata ->> 'run_id'
+    from line join checkpoints before
+      on before.thread_id = runs.thread_id::text and before.checkpoint_ns = line.checkpoint_ns
+        and before.checkpoint_id = line.parent_checkpoint_id
+    where line.run_id is null
+  )
+  select unnest(earlier.requested_by) from line join runs earlier on earlier.run_id = case
+    when line.run_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then line.run_id::uuid end`
+
 // The first run of each thread that may start: nothing of the thread running, nothing before it, and no hold open
 // unless it is the run that answers one. Locking the thread's row keeps claimers apart; two of them never block.
 const CLAIM = prepared(`
@@ -79,7 +100,9 @@ const CLAIM = prepared(`
   )
   update runs
   set status = 'running', worker_id = $1, lease_token = runs.lease_token + 1, attempt = runs.attempt + 1,
-    started_at = coalesce(runs.started_at, now()), updated_at = now()
+    started_at = coalesce(runs.started_at, now()), updated_at = now(),
+    requested_by = case when runs.attempt > 0 or runs.request ->> 'input' is not null then runs.requested_by
+      else array(select unnest(runs.requested_by) union (${EARLIER_REQUESTERS})) end
   from next
   where runs.thread_id = next.thread_id and runs.run_id = next.run_id and runs.status = 'pending'
   returning ${CLAIM_COLUMNS}`)
@@ -99,6 +122,7 @@ const CANCEL_ACTION =
 
 interface ClaimRow extends RunRow {
   tenant_id: string
+  requested_by: string[]
   worker_id: string
   lease_token: unknown
   cancel_action: CancelAction | null
@@ -174,6 +198,6 @@ function toClaimed(row: ClaimRow): ClaimedRun {
     assistant: row.assistant,
     continues: row.continues,
     caller: row.request.caller ?? {},
-    requester: row.request.requester ?? null,
+    requested_by: row.requested_by,
   }
 }

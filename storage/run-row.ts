@@ -9,7 +9,8 @@ export interface RunRow {
   assistant_id: string
   status: RunStatus
   metadata: Run['metadata']
-  request: RunRequest
+  /** `requester`: of runs from before the column `requested_by`. */
+  request: RunRequest & { requester?: string }
   multitask_strategy: Run['multitask_strategy']
   error: Run['error']
   attempt: number

@@ -33,10 +33,10 @@ const SETTLE = prepared(`
 // released it before does so no more. The arguments travel as text of their own: json_to_recordset reads every string,
 // and stops at the NUL that a json column would keep.
 const INSERT_HOLDS = `
-  insert into holds (thread_id, approval_id, run_id, assistant_id, graph_id, tenant_id, requester, interrupt_id, kind,
+  insert into holds (thread_id, approval_id, run_id, assistant_id, graph_id, tenant_id, requested_by, interrupt_id, kind,
     message_id, call_id, tool, tool_version, args, args_hash, preview, preview_hash, no_preview, replaces, risk, reason,
     rule, policy_version, needs, expires_at)
-  select $1, h.approval_id, $2, $3, $4, $5, $6, h.interrupt_id, h.kind, h.message_id, h.call_id, h.tool, h.tool_version,
+  select $1, h.approval_id, $2, $3, $4, $5, $6::text[], h.interrupt_id, h.kind, h.message_id, h.call_id, h.tool, h.tool_version,
     h.args::json, h.args_hash, h.preview::json, h.preview_hash, h.no_preview, h.replaces, h.risk, h.reason,
     h.rule, h.policy_version, h.needs::jsonb,
     now() + make_interval(secs => (h.needs::jsonb ->> 'expires_in')::double precision)
@@ -47,7 +47,8 @@ const INSERT_HOLDS = `
       policy_version, needs, tool_version, preview, preview_hash, no_preview, replaces)
   on conflict (thread_id, approval_id) do update
   set status = 'pending', votes = '[]', proposal = null, escalated_at = null, interrupt_id = excluded.interrupt_id, run_id = excluded.run_id, released_hash = null,
-    requester = excluded.requester, risk = excluded.risk, reason = excluded.reason, rule = excluded.rule,
+    requested_by = array(select distinct unnest(holds.requested_by || excluded.requested_by) order by 1),
+    risk = excluded.risk, reason = excluded.reason, rule = excluded.rule,
     policy_version = excluded.policy_version, needs = excluded.needs, resumed_run_id = null, decided_at = null,
     expires_at = excluded.expires_at, tool_version = excluded.tool_version, preview = excluded.preview,
     preview_hash = excluded.preview_hash, no_preview = excluded.no_preview
@@ -178,7 +179,7 @@ function writeHolds(
     run.assistant_id,
     run.assistant?.graph_id ?? '',
     run.tenant_id,
-    run.requester,
+    run.requested_by,
     holds.map(({ approval_id }) => approval_id),
     holds.map(({ interrupt_id }) => interrupt_id),
     holds.map(({ kind }) => kind),

@@ -90,6 +90,7 @@ export const Approval = z.object({
   assistant_id: z.string(),
   graph_id: z.string(),
   tenant_id: z.string(),
+  requested_by: z.array(z.string()),
   requester: z.string().nullable(),
   interrupt_id: z.string(),
   kind: z.string(),

@@ -161,6 +161,7 @@ export async function createRun(
       run_id: newId(),
       thread_id: threadId,
       assistant_id: newId(),
+      requested_by: [],
       metadata: {},
       multitask_strategy: 'enqueue',
       after_seconds: 0,

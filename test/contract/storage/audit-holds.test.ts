@@ -58,6 +58,7 @@ onEachDatabase((database) => {
       {
         ...(await newRunOf(threadId)),
         request: { ...(await requestOf(threadId)), command: { goto: 'x' } },
+        requested_by: [],
       },
       { createThread: false, allowed: {}, by: ANN, answers: [] },
     )

@@ -36,7 +36,7 @@ const other = { args: { n: 2 }, hash: argsHash({ n: 2 }) }
 /** Threads that each wait for one call that otto's run wants to make. */
 async function held(ports: StoragePorts, needs: Needs[]) {
   const threads = await Promise.all(needs.map(() => createThread(ports)))
-  for (const threadId of threads) await createRun(ports, threadId, { request: { requester: 'otto' } })
+  for (const threadId of threads) await createRun(ports, threadId, { requested_by: ['otto'] })
   const worker = await createWorker(ports)
   const claimed = new Map<string, Awaited<ReturnType<typeof claimOf>>>()
   while (claimed.size < threads.length)
