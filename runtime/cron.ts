@@ -42,7 +42,12 @@ export interface CronError {
 export interface ScheduledCron extends Cron {
   tenant: string
   /** As whom its runs run: who created it, and with which headers. */
-  caller: { user: Record<string, Json> | null; headers: Record<string, string> }
+  caller: {
+    user: Record<string, Json> | null
+    headers: Record<string, string>
+    /** Who has changed what they do since: it is their wish, too. */
+    changed_by?: string[]
+  }
   /** Of its thread, at each due time. */
   allowed: Allowed
 }
@@ -51,7 +56,13 @@ export type NewCron = Omit<ScheduledCron, 'next_run_date' | 'last_error' | 'crea
 
 /** What is given is changed. `metadata` is merged, and so is `payload`, where null takes a field away. */
 export type CronChange = Partial<
-  Pick<Cron, 'schedule' | 'timezone' | 'end_time' | 'enabled' | 'on_run_completed' | 'metadata' | 'payload'>
+  Pick<
+    Cron,
+    'schedule' | 'timezone' | 'end_time' | 'enabled' | 'on_run_completed' | 'metadata' | 'payload'
+  > & {
+    /** Who changes the payload. */
+    by: string
+  }
 >
 
 export interface CronFilter {

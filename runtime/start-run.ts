@@ -34,6 +34,8 @@ export interface StartRequest {
   allowed: Allowed
   /** Whose wish it is, whose word the answers to holds are, and of whose tenant a thread is that comes into being with it. */
   by: Person
+  /** Whose wish it is besides. */
+  alsoBy?: string[]
 }
 
 /** Checks what a client asks for against what is there, and queues the run. */
@@ -67,7 +69,7 @@ export function newRun(
     thread_id: start.threadId,
     assistant_id: assistant.assistant_id,
     request: { ...start.request, command },
-    requested_by: [start.by.identity],
+    requested_by: [...new Set([start.by.identity, ...(start.alsoBy ?? [])])],
     metadata: { ...start.metadata, graph_id: assistant.graph_id },
     multitask_strategy: start.multitaskStrategy,
     after_seconds: start.afterSeconds,

@@ -26,6 +26,7 @@ export function startOfCron(cron: ScheduledCron): StartRequest {
   })
   return {
     ...start,
+    alsoBy: caller.changed_by ?? [],
     metadata: { ...start.metadata, cron_id },
     ...(threadId === null
       ? // Nobody had the thread before, so there is nothing that it would have to be.

@@ -1,4 +1,4 @@
-import { type Cron, type CronFilter, CronNotFired } from '../runtime/cron.ts'
+import { type Cron, type CronFilter, CronNotFired, type ScheduledCron } from '../runtime/cron.ts'
 import { RuntimeError } from '../runtime/errors.ts'
 import { failpoint } from '../runtime/failpoint.ts'
 import { StorageUnavailable } from '../runtime/lease.ts'
@@ -20,12 +20,12 @@ const CREATE = `
 
 const GET = `select ${CRON_COLUMNS} from crons c where cron_id = $1 and ${allowedSql('$2', 'c')}`
 
-const LOCK = `select ${CRON_COLUMNS}, ${NOW} as now from crons c where cron_id = $2 for update`
+const LOCK = `select ${CRON_COLUMNS}, c.caller, ${NOW} as now from crons c where cron_id = $2 for update`
 
 const UPDATE = `
   update crons c set schedule = $2, timezone = $3, end_time = $4, enabled = $5, next_run_date = $6,
     on_run_completed = case when thread_id is null then coalesce($7, on_run_completed) end,
-    payload = $8::json, metadata = metadata || $9::jsonb, updated_at = now()
+    payload = $8::json, metadata = metadata || $9::jsonb, caller = $10::json, updated_at = now()
   where cron_id = $1
   returning ${CRON_COLUMNS}`
 
@@ -102,7 +102,10 @@ export function createCrons(
     async update(cronId, change) {
       const at = await given()
       return await db.transaction(async (client) => {
-        const { rows } = await client.query<CronRow & { now: Date }>(LOCK, [at, cronId])
+        const { rows } = await client.query<CronRow & { now: Date; caller: ScheduledCron['caller'] }>(LOCK, [
+          at,
+          cronId,
+        ])
         const [row] = rows
         if (row === undefined) return undefined
         const cron = { ...toCron(row), ...change }
@@ -117,6 +120,7 @@ export function createCrons(
           change.on_run_completed ?? null,
           JSON.stringify(Object.fromEntries(payload.filter(([, value]) => value !== null))),
           jsonb(change.metadata ?? {}),
+          JSON.stringify(changedBy(row.caller, change.by)),
         ])
         await notify(client, topics.crons)
         return toCron(only(changed))
@@ -155,6 +159,11 @@ function rescheduled(row: CronRow & { now: Date }, when: Schedule): Date {
   const same = row.schedule === when.schedule && row.timezone === when.timezone
   const within = planned !== null && (when.end_time === null || planned <= when.end_time)
   return same && within ? planned : firstTime(when, row.now)
+}
+
+function changedBy(caller: ScheduledCron['caller'], by: string | undefined): ScheduledCron['caller'] {
+  if (by === undefined) return caller
+  return { ...caller, changed_by: [...new Set([...(caller.changed_by ?? []), by])] }
 }
 
 /** What is gone that a cron goes with. */

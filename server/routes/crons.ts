@@ -154,7 +154,8 @@ async function createCron(
 async function patchCron(ports: CronPorts, cronId: string, body: CronPatch, ask: Ask): Promise<RuntimeCron> {
   const { assistant_id, thread_id } = await allowedCron(ports.crons, cronId, ask.allowed)
   const run = { ...runOf(body), assistant_id, metadata: {} }
-  if (Object.values(runOf(body)).some((value) => value !== undefined)) {
+  const changesRuns = Object.values(runOf(body)).some((value) => value !== undefined)
+  if (changesRuns) {
     checkWebhook(ports, body.webhook)
     const allowed = await mayRun(ask.caller, run, thread_id === null ? {} : { thread_id })
     if (thread_id !== null) await checkThread(ports.threads, thread_id, allowed)
@@ -168,6 +169,7 @@ async function patchCron(ports: CronPorts, cronId: string, body: CronPatch, ask:
     ...(body.on_run_completed == null ? {} : { on_run_completed: body.on_run_completed }),
     ...(body.metadata == null ? {} : { metadata: body.metadata }),
     payload,
+    ...(changesRuns ? { by: ask.caller.person.identity } : {}),
   }
   return found(cronId, await ports.crons.update(cronId, change))
 }

@@ -130,6 +130,35 @@ onEachDatabase((database) => {
     await expectBarred(await waiting(threadId), subject)
   })
 
+  // Half a minute, so on one database.
+  test.runIf(database.embedded)(
+    'who changes what a cron asks for does not release it, and neither does its creator',
+    async () => {
+      const subject = subjectOf('cron')
+      const { cron_id: id } = (
+        await as('otto', 'POST', '/runs/crons', {
+          assistant_id: 'react',
+          schedule: '0 5 * * *',
+          on_run_completed: 'keep',
+          input: says('Nothing.'),
+          enabled: false,
+        })
+      ).json<{ cron_id: string }>()
+      stage.play({ toolCalls: [mailTo(subject)] })
+      const change = { input: says('Mail.'), enabled: true, schedule: '* * * * *' }
+      expect((await as('mal', 'PATCH', `/runs/crons/${id}`, change)).status).toBe(200)
+      const path = '/approvals?status=pending'
+      const ofCron = async () =>
+        (await as('ada', 'GET', path))
+          .json<Hold[]>()
+          .find(({ args }) => JSON.stringify(args).includes(subject))
+      await expect.poll(ofCron, { timeout: 70_000 }).toBeDefined()
+      await as('otto', 'DELETE', `/runs/crons/${id}`)
+      expect((await ofCron())?.requested_by).toEqual(['otto', 'mal'])
+    },
+    80_000,
+  )
+
   test('a replay of somebody’s checkpoint adds a requester to the call that it asks for again', async () => {
     const subject = subjectOf('replayed')
     const { threadId, hold } = await held(subject)

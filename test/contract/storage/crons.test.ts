@@ -6,6 +6,7 @@ import type { Json } from '../../../runtime/json.ts'
 import { topics } from '../../../runtime/topics.ts'
 import { startScheduler } from '../../../runtime/scheduler.ts'
 import type { StartRequest } from '../../../runtime/start-run.ts'
+import { startOfCron } from '../../../server/cron-request.ts'
 import { createCrons } from '../../../storage/crons.ts'
 import { onEachDatabase, onPostgres } from '../../support/each-database.ts'
 import {
@@ -117,6 +118,17 @@ onEachDatabase((database) => {
     const ahead = Date.parse(next ?? '') - (await mine.crons.now()).getTime()
     expect(ahead).toBeGreaterThan(-1_000)
     expect(ahead).toBeLessThanOrEqual(60_000)
+  })
+
+  test('whoever changes what the runs are asked for has asked for them, too', async () => {
+    const { mine } = storage
+    const cronId = await createCron(mine, { on_run_completed: 'keep' })
+    await mine.crons.update(cronId, { schedule: '0 0 2 1 *' })
+    for (const by of ['mal', 'ben', 'mal']) await mine.crons.update(cronId, { payload: { input: 1 }, by })
+    await makeDue(mine, cronId)
+    await mine.crons.fire(startOfCron)
+    const { rows } = await mine.db.query('select requested_by from runs')
+    expect(rows).toEqual([{ requested_by: ['local', 'mal', 'ben'] }])
   })
 
   test('seconds until the next are told, past those that were set aside', async () => {
