@@ -85,6 +85,7 @@ export function byHand({ services, checkArgs }: { services: Services; checkArgs:
           open.add(grantHash(call, { name: hold.tool, version: hold.tool_version }, args))
           released.set(nameOf(call), {
             approvalId: hold.approval_id,
+            tool: hold.tool,
             hash: argsHash(args),
             approvals: [BY_HAND],
             seniors: 0,

@@ -40,7 +40,7 @@ export interface Intent {
 /**
  * What the ledger says to an intent. `begin`: it is committed, do it. `ended`: it was done before, this is what came
  * of it. `in_doubt`: somebody began it and is gone; `owner` is that somebody's lease. `ungranted`: the grant is not
- * there, or was used.
+ * there, or was used. `foreign`: it is another tool's, under the same ids.
  */
 export type Intention =
   | { state: 'begin' }
@@ -48,9 +48,10 @@ export type Intention =
   | { state: 'skipped' }
   | { state: 'in_doubt'; owner: string }
   | { state: 'ungranted' }
+  | { state: 'foreign'; tool: string }
 
 /** What was begun before. */
-export type Begun = Exclude<Intention, { state: 'begin' | 'ungranted' }>
+export type Begun = Exclude<Intention, { state: 'begin' | 'ungranted' | 'foreign' }>
 
 /** One run's view of the effect ledger. Every write holds only while the run's lease does, and throws `LeaseLost` after it. */
 export interface Ledger {

@@ -14,6 +14,7 @@ export interface Grants {
 
 export interface Release {
   approvalId: string
+  tool: string
   /** Of the arguments that were released. */
   hash: string
   /** The distinct people whose words released them. */

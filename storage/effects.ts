@@ -20,7 +20,7 @@ const THIS = 'thread_id = $1 and message_id = $4 and call_id = $5 and args_hash 
 // grant is used by what begins with it, and by nothing that was begun before.
 const INTEND = `
   with fence as (${FENCE}), found as (
-    select status, outcome, run_id || '.' || lease_token as owner from effects where ${THIS}
+    select status, outcome, tool, run_id || '.' || lease_token as owner from effects where ${THIS}
   ), granted as (
     update grants set consumed_at = now(), consumed_by = $2 || '.' || $3
     where thread_id = $1 and message_id = $4 and call_id = $5 and grant_hash = $10 and consumed_at is null
@@ -34,7 +34,7 @@ const INTEND = `
     returning 1
   ), taken as (
     update effects set status = 'intended', run_id = $2, lease_token = $3, ended_at = null
-    where ${THIS} and (status = 'retry' or (status = 'intended' and effect <> 'once'))
+    where ${THIS} and tool = $7 and (status = 'retry' or (status = 'intended' and effect <> 'once'))
       and exists (select 1 from fence)
     returning 1
   )
@@ -42,8 +42,8 @@ const INTEND = `
   from fence left join found on true left join granted on true`
 
 const FIND = `
-  select status, outcome, run_id || '.' || lease_token as owner from effects
-  where thread_id = $1 and message_id = $2 and call_id = $3 and args_hash = $4 and status <> 'retry'`
+  select status, outcome, tool, run_id || '.' || lease_token as owner from effects
+  where thread_id = $1 and message_id = $2 and call_id = $3 and args_hash = $4 and tool = $5 and status <> 'retry'`
 
 const RETAKE = `
   with fence as (${FENCE})
@@ -67,6 +67,7 @@ const LIST = `
 interface FoundRow {
   status: Effect['status'] | null
   outcome: Json
+  tool: string | null
   owner: string | null
 }
 
@@ -128,8 +129,8 @@ function ledgerOf(db: Database, run: ClaimedRun): Ledger {
       await failpoint('effect.intend:after')
       return intention
     },
-    async find({ call, argsHash }) {
-      const values = [call.threadId, call.messageId, call.callId, argsHash]
+    async find({ call, argsHash, tool }) {
+      const values = [call.threadId, call.messageId, call.callId, argsHash, tool]
       const { rows } = await db.query<FoundRow & Record<string, unknown>>(FIND, values)
       return rows[0] && foundOf(rows[0])
     },
@@ -167,8 +168,9 @@ function recordUse(client: Transaction, run: ClaimedRun, intent: Intent, approva
   })
 }
 
-function intentionOf(row: IntendRow, { grant }: Intent): Intention {
+function intentionOf(row: IntendRow, { grant, tool }: Intent): Intention {
   if (row.begun) return { state: 'begin' }
+  if (row.tool !== null && row.tool !== tool) return { state: 'foreign', tool: row.tool }
   return row.status === null && grant !== undefined ? { state: 'ungranted' } : foundOf(row)
 }
 

@@ -70,6 +70,7 @@ export function createHolds(db: Database): Holds {
       if (row === undefined || row.released_hash === null) return undefined
       return {
         approvalId: row.approval_id,
+        tool: row.tool,
         hash: row.released_hash,
         approvals: row.votes.map(({ by }) => by),
         seniors: row.votes.filter(({ senior }) => senior === true).length,

@@ -21,7 +21,7 @@ export async function clear(tool: Tool, verdict: Verdict, call: Call, run: RunCo
   if (action !== 'hold')
     return (call.held && (await asked(call, run))) || { state: 'cleared', grant: undefined }
   const release = await run.grants.released(call.key)
-  if (release?.hash !== verdict.args_hash) {
+  if (release?.hash !== verdict.args_hash || release.tool !== tool.name) {
     const none = `${call.tool} needs a person's approval for exactly these arguments, and has none.`
     return (await asked(call, run)) ?? { state: 'refused', reason: none }
   }

@@ -2,7 +2,7 @@ import { getConfig, isGraphBubbleUp } from '@langchain/langgraph'
 import { argsHash, doubtId, idempotencyKey } from '../runtime/call.ts'
 import type { EffectKind, Intent } from '../runtime/effect.ts'
 import { failpoint } from '../runtime/failpoint.ts'
-import { type HoldRequest, ONE_PERSON } from '../runtime/hold.ts'
+import { type HoldRequest, type Needs, ONE_PERSON } from '../runtime/hold.ts'
 import { encode, type Json, toJson } from '../runtime/json.ts'
 import { newId } from '../runtime/ids.ts'
 import { LeaseLost } from '../runtime/lease.ts'
@@ -36,6 +36,10 @@ interface Execute {
   grant: string | undefined
   /** Why it does not run, unless it has run already. */
   refusal: string | undefined
+  /** Whom it needs to be run. */
+  needs: Needs
+  /** The whole question once more, where the policy is another by now. */
+  again: () => Promise<Execution> | undefined
 }
 
 /**
@@ -54,13 +58,19 @@ export async function executeCall(allowed: Tool[], call: Call, onStart = () => {
   if (!parsed.ok) return { status: 'error', code: 'INVALID_ARGS', message: parsed.reason }
   const { args } = parsed
   const hash = argsHash(args)
-  const clearance = await clear(tool, judge(allowed, call), call, run)
+  const verdict = judge(allowed, call)
+  const clearance = await clear(tool, verdict, call, run)
   if (clearance.state === 'answered') return resultOf(clearance.answer)
   if (clearance.state === 'outdated') return { status: 'outdated', ask: clearance.ask }
   const cleared = clearance.state === 'cleared'
   const grant = cleared ? clearance.grant : undefined
   const refusal = cleared ? undefined : clearance.reason
-  const execute = { tool, args, hash, call, run, attempt: newId(), onStart, grant, refusal }
+  const needs = verdict.action === 'hold' ? verdict.needs : ONE_PERSON
+  const again = () =>
+    judge(allowed, call).policy_version === verdict.policy_version
+      ? undefined
+      : executeCall(allowed, call, onStart)
+  const execute = { tool, args, hash, call, run, attempt: newId(), onStart, grant, refusal, needs, again }
   const effect = effectOf(tool, args)
   // What has no effect and needs nobody may run as often as it is called.
   if (effect === 'none' && cleared && grant === undefined) return await invoke(execute)
@@ -88,6 +98,8 @@ async function once(execute: Execute, effect: EffectKind): Promise<Execution> {
   await run.checkpointed(placeOf(call))
   // An execution that was given up meanwhile begins nothing: an intent of its own would be in doubt.
   run.signal.throwIfAborted()
+  const anew = execute.again()
+  if (anew !== undefined) return await anew
   const intention = await run.ledger.intend(intent)
   switch (intention.state) {
     case 'ended':
@@ -96,6 +108,8 @@ async function once(execute: Execute, effect: EffectKind): Promise<Execution> {
       return refused('A person decided that this call is not run.')
     case 'ungranted':
       return refused(`${tool.name} needs a person's approval, and the one that it had is used or withdrawn.`)
+    case 'foreign':
+      return refused(`This call was begun by ${intention.tool}, and by nothing else.`)
     case 'in_doubt':
       return await resolveDoubt(execute, intent, intention.owner)
     case 'begin':
@@ -149,7 +163,7 @@ async function resolveDoubt(left: Execute, intent: Intent, owner: string | undef
   return { status: 'error', code: 'TIMEOUT', message: `${call.tool} did not happen (${hash.slice(0, 8)}).` }
 }
 
-function askPerson({ tool, args, hash, call }: Execute, owner: string): Execution {
+function askPerson({ tool, args, hash, call, needs }: Execute, owner: string): Execution {
   return {
     status: 'in_doubt',
     ask: {
@@ -164,7 +178,8 @@ function askPerson({ tool, args, hash, call }: Execute, owner: string): Executio
       risk: riskOf(tool, args),
       rule: null,
       policy_version: '',
-      needs: ONE_PERSON,
+      // To run it again is to run it.
+      needs,
       tool_version: tool.version,
       ...NOTHING_SHOWN,
       replaces: null,

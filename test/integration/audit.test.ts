@@ -100,14 +100,16 @@ onPostgres((database) => {
       expect(entries.map(({ kind }) => kind)).toEqual([
         'hold.requested',
         'hold.decided',
+        'grant.committed',
+        'grant.consumed',
         'effect.begun',
         'effect.ended',
       ])
-      expect(entries.map(({ seq }) => seq)).toEqual([1, 2, 3, 4])
+      expect(entries.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6])
     }
     expect(await verify(database.place)).toEqual({
       code: 0,
-      said: expect.stringMatching(/^ok: 25 chains, 57 entries, \d+ exported heads\n$/),
+      said: expect.stringMatching(/^ok: 25 chains, 73 entries, \d+ exported heads\n$/),
     })
   })
 
@@ -130,7 +132,7 @@ onPostgres((database) => {
     const { stdout } = await promisify(execFile)('sh', ['-c', script], { env })
     const [latest = '', ofThread = '', decided = '', ...verified] = stdout.split('\n').filter(Boolean)
     expect(JSON.parse(latest)).toHaveLength(20)
-    expect((JSON.parse(ofThread) as AuditEntry[]).map(({ seq }) => seq)).toEqual([1, 2, 3, 4])
+    expect((JSON.parse(ofThread) as AuditEntry[]).map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6])
     expect((JSON.parse(decided) as AuditEntry[]).map(({ kind }) => kind)).toContain('hold.decided')
     const exported = await readFile(join(place.dataDir, 'audit.jsonl'), 'utf8')
     expect(exported.trim().split('\n').length).toBeGreaterThan(20)
@@ -152,7 +154,7 @@ onPostgres((database) => {
     const { rows: newer } = await db.query('select * from audit_heads where chain = $1', [chain])
     expect(await first.stop()).toBe(0)
     const exported = await headsIn(place)
-    expect(exported).toContainEqual(expect.objectContaining({ chain, seq: 4, mac: newer[0]?.['mac'] }))
+    expect(exported).toContainEqual(expect.objectContaining({ chain, seq: 6, mac: newer[0]?.['mac'] }))
 
     // As the database was when it had one entry: with the head of then, which is genuine.
     await db.query('delete from audit_entries where chain = $1 and seq > 1', [chain])
@@ -164,7 +166,7 @@ onPostgres((database) => {
     expect((await verify(place, '--heads', '/dev/null')).code).toBe(0)
     const found = await verify(place)
     expect(found.code).toBe(1)
-    expect(found.said).toContain(`chain ${chain}, entry 2: tail cut (an exported head says 4)\n`)
+    expect(found.said).toContain(`chain ${chain}, entry 2: tail cut (an exported head says 6)\n`)
   })
 })
 
@@ -181,7 +183,7 @@ onEmbedded((database) => {
     expect(await server.stop()).toBe(0)
     expect(await verify(place)).toEqual({
       code: 0,
-      said: expect.stringMatching(/^ok: 18 chains, 22 entries, 18 exported heads\n$/),
+      said: expect.stringMatching(/^ok: 18 chains, 24 entries, 18 exported heads\n$/),
     })
   })
 })

@@ -1,9 +1,9 @@
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import type { Hold } from '../../runtime/hold.ts'
 import { newId } from '../../runtime/ids.ts'
 import { onEachDatabase } from '../support/each-database.ts'
 import { forget, times } from '../support/grants/journal.ts'
-import { says, untilThread, useStage } from '../support/stage.ts'
+import { says, untilThread, useStage, WAIT } from '../support/stage.ts'
 
 const AGENT = { assistant_id: 'agent' }
 
@@ -153,6 +153,18 @@ onEachDatabase((database) => {
       await stage.client.threads.updateState(done.threadId, { values: state, asNode: 'hold' })
       await goOn(done)
       expect([times(done.note), times(other)]).toEqual([1, 0])
+    })
+
+    test('another tool under the ids of a call that was begun', async () => {
+      const begun = await held('draft')
+      const answer = await stage.decide(begun.hold.approval_id, { type: 'approve' })
+      await vi.waitFor(() => expect(times(`draft ${begun.note}`)).toBe(1), WAIT)
+      const { resumed_run_id: runId } = answer.json<Hold>()
+      await stage.http('POST', `/threads/${begun.threadId}/runs/${runId}/cancel?wait=1`)
+      const state = await forgedState({ ...begun, hold: { ...begun.hold, tool: 'put' } })
+      await stage.client.threads.updateState(begun.threadId, { values: state, asNode: 'hold' })
+      await goOn(begun)
+      expect(times(begun.note)).toBe(0)
     })
 
     test('a state update, where that takes away what it waited beside', async () => {

@@ -24,7 +24,7 @@ onEachDatabase((database) => {
   test('a rule allows what its risk would hold, and one holds what its risk would not', async () => {
     const version = await inForce([
       { name: 'inside', when: { args: { 'to, cc': { recipients: ['example.com'] } } }, then: 'allow' },
-      { name: 'files', when: { tool: 'list_files' }, then: 'hold', expires_in: '30m', who: ['ops'] },
+      { name: 'files', when: { tool: 'list_files' }, then: 'hold', expires_in: '30m', who: ['local', 'ops'] },
     ])
     const threadId = await stage.thread()
     stage.play({ toolCalls: [mailTo('allowed')] }, { content: 'Mailed.' })
@@ -39,7 +39,7 @@ onEachDatabase((database) => {
       tool: 'list_files',
       rule: 'files',
       policy_version: version,
-      needs: { approvers: 1, seniors: 0, who: ['ops'], expires_in: 1_800, on_expiry: 'reject' },
+      needs: { approvers: 1, seniors: 0, who: ['local', 'ops'], expires_in: 1_800, on_expiry: 'reject' },
       requester: 'local',
       graph_id: 'react',
       tenant_id: 'default',

@@ -23,6 +23,20 @@ const relay = defineTool({
   run: (args, call) => put.run(args, call),
 })
 
+/** Begins, and ends with its run. */
+const draft = defineTool({
+  ...held,
+  name: 'draft',
+  effect: 'idempotent',
+  timeoutMs: 60_000,
+  run: ({ note }, call) => {
+    happened(`draft ${note}`)
+    return new Promise<never>((_, reject) =>
+      call.signal.addEventListener('abort', () => reject(call.signal.reason as Error)),
+    )
+  },
+})
+
 /** What a test says of the tools; a new version is a new deployment. */
 export const deployed = {
   version: '1',
@@ -41,4 +55,4 @@ export function failing(message: string): () => Promise<never> {
   return () => Promise.reject(new ToolError('INTERNAL', message))
 }
 
-export const tools = [put, peek, putTwo, relay, edition, shown] as unknown as Tool[]
+export const tools = [put, peek, draft, putTwo, relay, edition, shown] as unknown as Tool[]
