@@ -55,8 +55,8 @@ const DELETE_PENDING = `delete from runs where thread_id = $1 and status = 'pend
 const INSERT = prepared(`
   with busy as (${queuedSql('$9', '$10')}), inserted as (
     insert into runs (thread_id, run_id, assistant_id, ahead, available_at, request, metadata, multitask_strategy,
-      tenant_id, requested_by)
-    values ($1, $2, $3, $4, now() + make_interval(secs => $5), $6::json, $7::jsonb, $8, $11, $12::text[])
+      tenant_id, requested_by, goes_on_ns, goes_on_id)
+    values ($1, $2, $3, $4, now() + make_interval(secs => $5), $6::json, $7::jsonb, $8, $11, $12::text[], $13, $14)
     returning ${RUN_COLUMNS}
   )
   select * from inserted`)
@@ -189,6 +189,8 @@ async function insertRow(
       }),
       run.tenant,
       run.requested_by,
+      request.input === null ? (request.checkpoint?.checkpoint_ns ?? '') : null,
+      request.checkpoint?.checkpoint_id ?? null,
     ])
   } catch (error) {
     if (!hasSqlState(error, '23505')) throw error

@@ -62,8 +62,7 @@ const EARLIER_REQUESTERS = `
     (
       select checkpoint_ns, parent_checkpoint_id, metadata ->> 'run_id' as run_id from checkpoints
       where checkpoints.thread_id = runs.thread_id::text
-        and checkpoint_ns = coalesce(runs.request -> 'checkpoint' ->> 'checkpoint_ns', '')
-        and checkpoint_id = coalesce(runs.request -> 'checkpoint' ->> 'checkpoint_id', checkpoint_id)
+        and checkpoint_ns = runs.goes_on_ns and checkpoint_id = coalesce(runs.goes_on_id, checkpoint_id)
       order by position desc limit 1
     )
     union all
@@ -101,7 +100,7 @@ const CLAIM = prepared(`
   update runs
   set status = 'running', worker_id = $1, lease_token = runs.lease_token + 1, attempt = runs.attempt + 1,
     started_at = coalesce(runs.started_at, now()), updated_at = now(),
-    requested_by = case when runs.attempt > 0 or runs.request ->> 'input' is not null then runs.requested_by
+    requested_by = case when runs.attempt > 0 or runs.goes_on_ns is null then runs.requested_by
       else array(select unnest(runs.requested_by) union (${EARLIER_REQUESTERS})) end
   from next
   where runs.thread_id = next.thread_id and runs.run_id = next.run_id and runs.status = 'pending'
