@@ -3,6 +3,7 @@ import { failpoint } from '../runtime/failpoint.ts'
 import type { EventLog } from '../runtime/ports.ts'
 import { topics } from '../runtime/topics.ts'
 import { type Database, prepared } from './database.ts'
+import type { RunRequest } from '../runtime/run.ts'
 import { CHANNEL } from './signals.ts'
 
 // One statement, so that no takeover fits between the check and the write. `for share` makes a takeover wait for
@@ -33,8 +34,7 @@ const LAST = prepared(`
 // One run of a thread ends before the next one begins, so the time of the first event is their order. It is compared
 // where it is stored, to the microsecond; JavaScript's time stands in only where that run is gone.
 const STARTED = `
-  select runs.run_id as "runId", events.created_at as "startedAt",
-    coalesce(runs.request ->> 'protocol', '') = 'v2' as v2
+  select runs.run_id as "runId", events.created_at as "startedAt", runs.request
   from runs join events on events.thread_id = runs.thread_id and events.run_id = runs.run_id and events.seq = 0
   where runs.thread_id = $1`
 
@@ -82,16 +82,16 @@ export function createEventLog(db: Database): EventLog {
       return rows
     },
     async nextRun(threadId, after) {
-      const { rows } = await db.query<StartedRun & Record<string, unknown>>(NEXT_RUN, [
+      const { rows } = await db.query<StartedRow>(NEXT_RUN, [
         threadId,
         after?.runId ?? null,
         after?.startedAt ?? null,
       ])
-      return rows[0]
+      return rows[0] && toStarted(rows[0])
     },
     async lastRun(threadId) {
-      const { rows } = await db.query<StartedRun & Record<string, unknown>>(LAST_RUN, [threadId])
-      return rows[0]
+      const { rows } = await db.query<StartedRow>(LAST_RUN, [threadId])
+      return rows[0] && toStarted(rows[0])
     },
     async prune(endedBefore) {
       await db.query(PRUNE, [endedBefore])
@@ -101,4 +101,14 @@ export function createEventLog(db: Database): EventLog {
       return rows[0]
     },
   }
+}
+
+interface StartedRow extends Omit<StartedRun, 'v2'> {
+  /** Read here: PostgreSQL decodes no text with a NUL. */
+  request: Pick<RunRequest, 'protocol'>
+  [column: string]: unknown
+}
+
+function toStarted({ runId, startedAt, request }: StartedRow): StartedRun {
+  return { runId, startedAt, v2: request.protocol === 'v2' }
 }
