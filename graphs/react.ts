@@ -39,7 +39,7 @@ export function reactGraph({
   return new StateGraph(AgentState)
     .addNode('model', callModel({ tools, prompt: systemPrompt, ...(model ? { model } : {}) }))
     .addNode('policy', judgeCalls({ tools }))
-    .addNode('hold', hold)
+    .addNode('hold', hold({ tools }))
     .addNode('tools', callTools({ tools }))
     .addNode('stop', () => ({ end_reason: 'max_steps' as const }))
     .addEdge(START, 'model')

@@ -1,6 +1,11 @@
 import { interrupt, type LangGraphRunnableConfig } from '@langchain/langgraph'
 import { approvalId } from '../runtime/call.ts'
 import { HoldAnswer, type HoldRequest } from '../runtime/hold.ts'
+import { currentRun } from '../runtime/run-context.ts'
+import type { Tool } from '../tools/define.ts'
+import { type Call, judge } from '../tools/policy.ts'
+import { NOTHING_SHOWN, showCall } from '../tools/preview.ts'
+import { openMessage } from './conversation.ts'
 import { threadOf } from './judge-calls.ts'
 import type { AgentState, AgentUpdate, CallDecision } from './state.ts'
 
@@ -8,39 +13,64 @@ import type { AgentState, AgentUpdate, CallDecision } from './state.ts'
  * Stops until people have decided every held call of the message. One interrupt for all of them: LangGraph derives
  * an interrupt's id from the task, so a second one in the same task would share it. The node has no effect of its
  * own, because it runs again from its first line when it is resumed.
+ *
+ * Which calls are held the state says, or the policy where the state says nothing. What people read of them is never
+ * the state's, which a client can write: the policy judges the message's own calls here once more.
  */
-export function hold(state: AgentState, config: LangGraphRunnableConfig): AgentUpdate {
-  const threadId = threadOf(config)
-  // A copied thread has the original's verdicts, but no call of it is released by what was decided there.
-  const held = state.verdicts
-    .filter(({ action }) => action === 'hold')
-    .map((verdict) => {
-      const key = { threadId, messageId: verdict.message_id, callId: verdict.call_id }
-      return { ...verdict, approval_id: approvalId(key, verdict.args_hash) }
-    })
-  // A graph may come here whatever the policy said. Without any verdict nobody knows that nothing is to be asked.
-  if (held.length === 0 && state.verdicts.length > 0) return { decisions: {} }
-  const requests = held.map(({ action: _, ...entry }): HoldRequest => ({
-    ...entry,
-    kind: 'tool',
-    replaces: null,
-  }))
-  const answer: unknown = interrupt(holdPayload(requests))
-  const { decisions } = HoldAnswer.parse(answer)
-  return {
-    decisions: Object.fromEntries(
-      held.map(({ call_id, approval_id, args_hash }) => {
-        const own = decisions.find((one) => one.approval_id === approval_id && one.args_hash === args_hash)
-        // Only the runtime makes answers, from the holds' rows; one that is not ours decides nothing.
-        if (own === undefined) throw new Error(`The answer has no decision for approval ${approval_id}.`)
-        const { type, args, message } = own
-        return [
-          call_id,
-          { type, ...(args ? { args } : {}), ...(message === undefined ? {} : { message }) } as CallDecision,
-        ]
-      }),
-    ),
+export function hold({ tools }: { tools: Tool[] }) {
+  return async (state: AgentState, config: LangGraphRunnableConfig): Promise<AgentUpdate> => {
+    const calls = callsOf(state, threadOf(config))
+    // The task runs again for an answer that is there: nobody reads what it would ask.
+    const answered = isAnswered(config)
+    const asked = answered ? [] : await Promise.all(calls.map((call) => requestOf(tools, call)))
+    const requests = asked.filter((request) => request !== undefined)
+    if (requests.length === 0 && !answered) return { decisions: {} }
+    const answer: unknown = interrupt(holdPayload(requests))
+    return { decisions: decisionsOf(calls, HoldAnswer.parse(answer)) }
   }
+}
+
+/** The newest message's calls that may have to be asked for: not those of which the state says that they are not held. */
+function callsOf({ messages, verdicts }: AgentState, threadId: string): Call[] {
+  const message = openMessage(messages)
+  const messageId = message?.id ?? ''
+  return (message?.tool_calls ?? []).flatMap(({ id: callId = '', name, args }) => {
+    const verdict = verdicts.find((one) => one.call_id === callId && one.message_id === messageId)
+    if (verdict !== undefined && verdict.action !== 'hold') return []
+    return [{ key: { threadId, messageId, callId }, tool: name, args, held: verdict !== undefined }]
+  })
+}
+
+/** What people are asked; nothing of a call that the policy in force would not let them release. */
+async function requestOf(tools: Tool[], call: Call): Promise<HoldRequest | undefined> {
+  const { action, ...verdict } = judge(tools, call)
+  if (action === 'deny' || action === 'invalid' || (action === 'allow' && call.held !== true))
+    return undefined
+  const run = currentRun()
+  const tool = tools.find(({ name }) => name === call.tool)
+  const shown = tool && run ? await showCall(tool, verdict.args, call.key, run) : NOTHING_SHOWN
+  return { ...verdict, ...shown, kind: 'tool', replaces: null }
+}
+
+/** By LangGraph's own note of the task. Where that is missing the question is only made again. */
+function isAnswered({ configurable }: LangGraphRunnableConfig): boolean {
+  const scratchpad = configurable?.['__pregel_scratchpad'] as { resume?: unknown[] } | undefined
+  return (scratchpad?.resume?.length ?? 0) > 0
+}
+
+/** By call id. A call whose schema or policy is another since it was asked for still gets what was said of it. */
+function decisionsOf(calls: Call[], { decisions }: HoldAnswer): Record<string, CallDecision> {
+  return Object.fromEntries(
+    decisions.map(({ approval_id, args_hash, type, args, message }) => {
+      const own = calls.find(({ key }) => approvalId(key, args_hash) === approval_id)
+      // Only the runtime makes answers, from the holds' rows; one that is not ours decides nothing.
+      if (own === undefined) throw new Error(`Approval ${approval_id} is of no call that waits here.`)
+      return [
+        own.key.callId,
+        { type, ...(args ? { args } : {}), ...(message === undefined ? {} : { message }) } as CallDecision,
+      ]
+    }),
+  )
 }
 
 /** The interrupt's value: our entries, and the same once more in the shape of LangChain's human-in-the-loop clients. */

@@ -84,7 +84,7 @@ const PROJECT: Record<string, string> = {
     export const graph = new StateGraph(AgentState)
       .addNode('model', () => ({ messages: [new AIMessage({ id: 'message', content: '', tool_calls: [call] })] }))
       .addNode('policy', judgeCalls({ tools: [refund] }))
-      .addNode('hold', hold)
+      .addNode('hold', hold({ tools: [refund] }))
       .addNode('tools', callTools({ tools: [refund] }))
       .addEdge(START, 'model').addEdge('model', 'policy').addEdge('policy', 'hold').addEdge('hold', 'tools')
       .addEdge('tools', END)

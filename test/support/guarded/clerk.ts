@@ -28,7 +28,7 @@ export const clerk = new StateGraph(AgentState)
     ],
   }))
   .addNode('policy', judgeCalls({ tools: [refund] }))
-  .addNode('hold', hold)
+  .addNode('hold', hold({ tools: [refund] }))
   .addNode('tools', callTools({ tools: [refund] }))
   .addEdge(START, 'asks')
   .addEdge('asks', 'policy')
