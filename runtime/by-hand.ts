@@ -2,6 +2,7 @@ import { argsHash, type CallKey, grantHash } from './call.ts'
 import type { Intent, Ledger } from './effect.ts'
 import { type Decision, HoldAnswer, holdsOf } from './hold.ts'
 import type { Json } from './json.ts'
+import { LOCAL } from './people.ts'
 import type { CheckArgs } from './resume.ts'
 import { type Answer, enterRun, type Release, type RunContext } from './run-context.ts'
 import type { Services } from './services.ts'
@@ -87,8 +88,8 @@ export function byHand({ services, checkArgs }: { services: Services; checkArgs:
             approvalId: hold.approval_id,
             tool: hold.tool,
             hash: argsHash(args),
-            approvals: [BY_HAND],
-            seniors: 0,
+            votes: [{ by: BY_HAND, roles: [...LOCAL.roles] }],
+            escalated: false,
             toolVersion: hold.tool_version,
             previewHash: edited === undefined ? hold.preview_hash : null,
             begun: false,

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { Allowed } from './allowed.ts'
 import { approvalId, argsHash, doubtId } from './call.ts'
 import type { Json } from './json.ts'
+import type { Role } from './people.ts'
 import { Preview, previewHash } from './preview.ts'
 
 export type HoldStatus =
@@ -39,14 +40,20 @@ export interface Decision {
   message?: string
 }
 
-/** One person's word for a call. A person has one, however many keys. */
-export interface Vote {
+/** Whose word it is, as they were when they said it. */
+export interface Voice {
   by: string
+  /** Whether it counts where a senior is asked for. */
+  senior?: boolean
+  /** Unset: said before roles were noted. */
+  roles?: Role[]
+}
+
+/** One person's word for a call. A person has one, however many keys. */
+export interface Vote extends Voice {
   type: 'approve' | 'edit'
   at: string
   comment?: string
-  /** Whether it counts where a senior is asked for. */
-  senior?: boolean
 }
 
 /** What somebody wants to run instead: released by others, as a call of its own. */

@@ -1,12 +1,12 @@
 import { RuntimeError } from './errors.ts'
-import { type DecisionType, type Hold, type Needs, peopleOf, type Vote } from './hold.ts'
+import { type DecisionType, type Hold, type Needs, peopleOf, type Voice, type Vote } from './hold.ts'
 import { hasRole, isRole, type Person, type Principal } from './people.ts'
 
 type Asked = Pick<Hold, 'needs' | 'requested_by' | 'proposal' | 'votes'>
 
 /** Whether so many, and so many seniors, are for it. */
 export function isQuorum(
-  votes: Vote[],
+  votes: Voice[],
   { approvers, seniors }: Pick<Needs, 'approvers' | 'seniors'>,
 ): boolean {
   const people = new Set(votes.map(({ by }) => by))
@@ -28,8 +28,17 @@ export function countingVotes(
     if (author.disabled_at !== null || !hasRole(author, 'approver')) return []
     // Handed on, it keeps the votes of those who were asked before.
     if (escalated_at === null && !mayDecide(needs.who, author)) return []
-    return [{ ...vote, senior: vote.senior === true && hasRole(author, 'senior') }]
+    return [{ ...vote, senior: vote.senior === true && hasRole(author, 'senior'), roles: author.roles }]
   })
+}
+
+/** Those of the voices whom these needs ask, or would ask once nobody has decided in time. */
+export function admitted<One extends Voice>(voices: One[], needs: Needs, escalated: boolean): One[] {
+  const { who, on_expiry: end } = needs
+  const asked = escalated && typeof end === 'object' ? [...who, ...end.escalate.to] : who
+  return voices.filter(({ by, senior, roles = [senior === true ? 'senior' : 'approver'] }) =>
+    mayDecide(asked, { identity: by, roles }),
+  )
 }
 
 /** Why the person may not say that; `undefined` where they may. */

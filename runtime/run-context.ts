@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { CallKey } from './call.ts'
 import type { Ledger } from './effect.ts'
-import type { HoldRequest } from './hold.ts'
+import type { HoldRequest, Voice } from './hold.ts'
 import type { Services } from './services.ts'
 
 /** Says what people said of exactly this call. The hold table answers, never the graph's state. */
@@ -17,10 +17,10 @@ export interface Release {
   tool: string
   /** Of the arguments that were released. */
   hash: string
-  /** The distinct people whose words released them. */
-  approvals: string[]
-  /** How many of them are seniors. */
-  seniors: number
+  /** Of the people whose words released them. */
+  votes: Voice[]
+  /** It was handed on to others, because nobody had decided in time. */
+  escalated: boolean
   /** Of the tool, when they were asked. */
   toolVersion: string
   /** Of what they were shown; null: nothing that could be compared. */

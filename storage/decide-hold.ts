@@ -136,6 +136,7 @@ function voteOf({ type, at, by, message }: RecordedDecision, person: Person): Vo
     at,
     ...(message === undefined ? {} : { comment: message }),
     senior: hasRole(person, 'senior'),
+    roles: [...person.roles],
   }
 }
 

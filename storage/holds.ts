@@ -72,8 +72,8 @@ export function createHolds(db: Database): Holds {
         approvalId: row.approval_id,
         tool: row.tool,
         hash: row.released_hash,
-        approvals: row.votes.map(({ by }) => by),
-        seniors: row.votes.filter(({ senior }) => senior === true).length,
+        votes: row.votes,
+        escalated: row.escalated_at !== null,
         toolVersion: row.tool_version,
         // Of the arguments that an edit put in the place of the others, nobody was shown anything.
         previewHash: row.status === 'edited' ? null : row.preview_hash,

@@ -1,5 +1,6 @@
 import { approvalId, grantHash } from '../runtime/call.ts'
 import { type HoldRequest, peopleOf } from '../runtime/hold.ts'
+import { admitted, isQuorum } from '../runtime/quorum.ts'
 import type { Answer, Release, RunContext } from '../runtime/run-context.ts'
 import type { Tool } from './define.ts'
 import type { Call, Verdict } from './policy.ts'
@@ -25,9 +26,10 @@ export async function clear(tool: Tool, verdict: Verdict, call: Call, run: RunCo
     const none = `${call.tool} needs a person's approval for exactly these arguments, and has none.`
     return (await asked(call, run)) ?? { state: 'refused', reason: none }
   }
-  const { approvers, seniors } = needs
-  if (release.approvals.length < approvers || release.seniors < seniors) {
-    const few = `${call.tool} needs ${peopleOf(needs)} to approve exactly these arguments, and has ${release.approvals.length}.`
+  const voices = admitted(release.votes, needs, release.escalated)
+  if (!isQuorum(voices, needs)) {
+    const of = voices.length < release.votes.length ? ` of ${needs.who.join(', ')}` : ''
+    const few = `${call.tool} needs ${peopleOf(needs)}${of} to approve exactly these arguments, and has ${voices.length}.`
     return { state: 'refused', reason: few }
   }
   // What was begun with the grant, and what a person said of that, is the ledger's: the world has moved by it.

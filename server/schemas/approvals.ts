@@ -69,6 +69,7 @@ const Quorum = {
       type: z.enum(['approve', 'edit']),
       comment: z.string().optional(),
       senior: z.boolean().optional(),
+      roles: z.array(z.string()).optional().describe('That they had when they said it'),
     }),
   ),
   proposal: z.object({ ...Said, args: z.json(), args_hash: z.string() }).nullable(),

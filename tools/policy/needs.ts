@@ -1,4 +1,5 @@
 import { type Needs, ONE_PERSON } from '../../runtime/hold.ts'
+import { hasRole, isRole } from '../../runtime/people.ts'
 import type { Risk } from '../define.ts'
 import type { HoldRule, Policy } from './schema.ts'
 
@@ -62,9 +63,15 @@ function peopleOf({ risk, approvers, seniors }: HoldRule, toolRisk: Risk): Peopl
   }
 }
 
+/** Whom every list names, or names by a role that theirs includes. */
 function inAll(lists: string[][]): string[] {
-  const [first = [], ...others] = lists
-  return [...new Set(first)].filter((name) => others.every((list) => list.includes(name))).toSorted()
+  const names = [...new Set(lists.flat())]
+  return names.filter((name) => lists.every((list) => list.some((one) => includes(one, name)))).toSorted()
+}
+
+/** Whether whoever has the role `name` has the role `one`, too. What is no role is somebody's name. */
+function includes(one: string, name: string): boolean {
+  return one === name || (isRole(one) && isRole(name) && hasRole({ roles: [name] }, one))
 }
 
 /** To reject is stricter than to ask others, which is stricter than to wait. Two that ask different others reject. */
