@@ -6,6 +6,10 @@ import type { ClaimedRun } from './run.ts'
 
 /** Between two batches of a run: tokens that come quicker are one statement, however quick the database is or slow. */
 const BATCH_MS = { first: 5, least: 10, most: 100 }
+/** The same, of a run that people here only wait for: whoever reads it in another process is this late. */
+const AWAITED_MS = 500
+/** Events that do not wait for that. */
+const FULL_BATCH = 200
 /** Events that may wait for the database before the run waits for it. */
 const MAX_WAITING = 1_000
 
@@ -18,7 +22,8 @@ export interface EventWriter {
 
 /**
  * Numbers a run's events and commits them in batches: the first in a moment, each next one after a pause of
- * twice the time that the last one took, so that a busy database gets fewer and larger ones.
+ * twice the time that the last one took, so that a busy database gets fewer and larger ones. Where people here only wait
+ * for the run, most of its events travel with its end.
  * Nobody sees an event before its batch is committed, so that a takeover never gives its number to another.
  */
 export function createEventWriter(
@@ -30,17 +35,21 @@ export function createEventWriter(
   let waiting: NewEvent[] = []
   let writing: Promise<void> | undefined
   let dead = false
-  let finishing = () => {}
-  const finished = new Promise<void>((resolve) => {
-    finishing = resolve
-  })
+  const { promise: finished, resolve: finishing } = Promise.withResolvers<void>()
+  let full = Promise.withResolvers<void>()
+  let runWaits = false
+  const rest = (ms: number) =>
+    live.onlyAwaited(run.run_id) && !runWaits
+      ? pause(AWAITED_MS, Promise.race([finished, full.promise]))
+      : pause(ms, finished)
 
   const write = async () => {
-    if (next === options.from) await pause(BATCH_MS.first, finished)
+    if (next === options.from) await rest(BATCH_MS.first)
     while (waiting.length > 0 && !dead) {
       const began = performance.now()
       const batch = waiting
       waiting = []
+      full = Promise.withResolvers()
       try {
         if (!(await log.append(run, next, batch))) throw new LeaseLost(run.run_id)
         live.publish(run.run_id, next, batch)
@@ -50,7 +59,7 @@ export function createEventWriter(
         options.failed(error instanceof Error ? error : new Error(String(error)))
       }
       const twice = 2 * (performance.now() - began)
-      await pause(Math.min(BATCH_MS.most, Math.max(BATCH_MS.least, twice)), finished)
+      await rest(Math.min(BATCH_MS.most, Math.max(BATCH_MS.least, twice)))
     }
     writing = undefined
   }
@@ -60,7 +69,11 @@ export function createEventWriter(
       if (dead || events.length === 0) return
       waiting.push(...events)
       writing ??= write()
-      if (waiting.length > MAX_WAITING) await writing
+      if (waiting.length >= FULL_BATCH) full.resolve()
+      if (waiting.length <= MAX_WAITING) return
+      runWaits = true
+      await writing
+      runWaits = false
     },
     async finish() {
       const list = waiting

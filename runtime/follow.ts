@@ -125,7 +125,7 @@ export async function awaitRun(
   { threadId, runId, idleMs, signal, begins = false }: Omit<Place, 'after'> & { begins?: boolean },
   onIdle: () => Promise<void>,
 ): Promise<string | undefined> {
-  const reader = live.subscribe(runId)
+  const reader = live.subscribe(runId, 'waits')
   let idleAt = performance.now() + idleMs
   // One that has just begun is not over, and should it have ended before the subscription, that is found out then.
   let lookAt = performance.now() + (begins ? POLL_MS : 0)

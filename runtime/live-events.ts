@@ -7,7 +7,10 @@ import type { NewEvent } from './event.ts'
 export interface LiveEvents {
   /** Only after the commit of these events. Waits for nothing and never throws. */
   publish(runId: string, from: number, events: NewEvent[]): void
-  subscribe(runId: string): LiveReader
+  /** `waits`: for nothing but the run's end. */
+  subscribe(runId: string, as?: 'reads' | 'waits'): LiveReader
+  /** Whether somebody here waits for the run's end, and nobody reads it here. */
+  onlyAwaited(runId: string): boolean
 }
 
 export interface LiveReader {
@@ -44,8 +47,8 @@ export interface LiveHub extends LiveEvents {
 }
 
 export function createLiveHub(limits = LIMITS): LiveHub {
-  const readers = new Map<string, Set<Inbox>>()
-  const tell = (runId: string, news: LiveNews) => readers.get(runId)?.forEach((inbox) => inbox.put(news))
+  const readers = new Map<string, Map<Inbox, 'reads' | 'waits'>>()
+  const tell = (runId: string, news: LiveNews) => readers.get(runId)?.forEach((_, inbox) => inbox.put(news))
   return {
     publish: (runId, from, events) => tell(runId, { kind: 'batch', from, events }),
     hear(topic) {
@@ -54,14 +57,18 @@ export function createLiveHub(limits = LIMITS): LiveHub {
       if (kind === 'run') tell(runId, { kind: 'unknown' })
     },
     hasReaders: (runId) => readers.has(runId),
-    missed: () => readers.forEach((set) => set.forEach((inbox) => inbox.put({ kind: 'unknown' }))),
-    subscribe(runId) {
+    onlyAwaited(runId) {
+      const ways = readers.get(runId)?.values()
+      return ways !== undefined && [...ways].every((way) => way === 'waits')
+    },
+    missed: () => readers.forEach((here) => here.forEach((_, inbox) => inbox.put({ kind: 'unknown' }))),
+    subscribe(runId, as = 'reads') {
       const inbox = createInbox(limits, () => {
-        const set = readers.get(runId)
-        set?.delete(inbox)
-        if (set?.size === 0) readers.delete(runId)
+        const here = readers.get(runId)
+        here?.delete(inbox)
+        if (here?.size === 0) readers.delete(runId)
       })
-      readers.set(runId, (readers.get(runId) ?? new Set()).add(inbox))
+      readers.set(runId, (readers.get(runId) ?? new Map<Inbox, 'reads' | 'waits'>()).set(inbox, as))
       return inbox
     },
   }

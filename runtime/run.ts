@@ -125,6 +125,8 @@ export interface ClaimedRun extends Run {
   assistant: Pick<Assistant, 'graph_id' | 'config' | 'context'> | null
   /** Whether the thread had checkpoints when the run was claimed. */
   continues: boolean
+  /** Whether anything of the thread had ever been held when the run was claimed. */
+  held: boolean
   /** Takeovers in a row that found no new checkpoint. */
   stalls: number
 }

@@ -12,7 +12,9 @@ const CLAIM_COLUMNS = `${RUN_COLUMNS}, runs.tenant_id, runs.requested_by, runs.w
     from assistants where assistants.assistant_id = runs.assistant_id
   ) as assistant, exists (
     select 1 from checkpoints where checkpoints.thread_id = runs.thread_id::text
-  ) as continues`
+  ) as continues, exists (
+    select 1 from holds where holds.thread_id = runs.thread_id
+  ) as held`
 
 const HEARTBEAT = `
   insert into workers (worker_id, expires_at)
@@ -129,6 +131,7 @@ interface ClaimRow extends RunRow {
   answered: Record<string, number> | null
   assistant: ClaimedRun['assistant']
   continues: boolean
+  held: boolean
 }
 
 export function createQueue(db: Database): Queue {
@@ -196,6 +199,7 @@ function toClaimed(row: ClaimRow): ClaimedRun {
     answered: row.answered,
     assistant: row.assistant,
     continues: row.continues,
+    held: row.held,
     caller: row.request.caller ?? {},
     requested_by: row.requested_by,
   }

@@ -65,6 +65,7 @@ export async function openRedisEvents({ url, database, hub, log }: RedisOptions)
   return {
     description,
     subscribe: hub.subscribe,
+    onlyAwaited: hub.onlyAwaited,
     publish(runId, from, events) {
       hub.publish(runId, from, events)
       if (events.length === 0) return

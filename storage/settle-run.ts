@@ -5,7 +5,14 @@ import { topics } from '../runtime/topics.ts'
 import type { ClaimedRun } from '../runtime/run.ts'
 import type { Thread } from '../runtime/thread.ts'
 import { cancelHolds } from './cancel-holds.ts'
-import { type Database, jsonbText, prepared, type Queryable, type Transaction } from './database.ts'
+import {
+  type Database,
+  hasSqlState,
+  jsonbText,
+  prepared,
+  type Queryable,
+  type Transaction,
+} from './database.ts'
 import { revokeGrants } from './grants.ts'
 import { agent, HELD, type Held, modelsIn, recordRequested } from './record-of-holds.ts'
 import { reopenHolds } from './reopen-holds.ts'
@@ -15,6 +22,7 @@ import { insertWebhook } from './webhooks.ts'
 
 const LOCK_THREAD = prepared('select interrupts from threads where thread_id = $1 for update')
 
+// Where the lease is another's by now it divides by zero, so that what travels with it, the commit too, does nothing.
 const SETTLE = prepared(`
   with settled as (
     update runs
@@ -27,7 +35,9 @@ const SETTLE = prepared(`
     from unnest($7::text[], $8::text[]) with ordinality as batch (event, data, ordinality)
     where exists (select 1 from settled)
   ), webhooks_told as (${runTold('settled', '$9::boolean')})
-  select 1 from settled`)
+  select 1 / count(*) from settled`)
+
+const NOT_SETTLED = '22012'
 
 // A call that was held before and is held again (a fork, a replay, a change of what it would do) asks again, and what
 // released it before does so no more. The arguments travel as text of their own: json_to_recordset reads every string,
@@ -88,16 +98,15 @@ export async function settleRun(db: Database, run: ClaimedRun, outcome: Outcome)
     await db.transaction(async (client) => {
       if (outcome.status === 'rolled_back') await rollBack(client, run)
       else await settle(client, run, outcome)
-      await failpoint('run.settle:before')
     })
     return true
   } catch (error) {
-    if (error instanceof LeaseLost) return false
+    if (error instanceof LeaseLost || hasSqlState(error, NOT_SETTLED)) return false
     throw error
   }
 }
 
-/** Throws `LeaseLost`, which undoes what was sent along. */
+/** Throws where the lease is lost, which undoes what was sent along. */
 async function settle(
   client: Transaction,
   run: ClaimedRun,
@@ -105,11 +114,14 @@ async function settle(
 ): Promise<void> {
   const error = 'error' in outcome ? jsonbText(JSON.stringify(outcome.error)) : null
   const { state } = outcome
+  // A run that leaves nothing for the record, and nobody to tell, ends in one round trip.
+  const alone = !run.held && (state?.holds.length ?? 0) === 0 && run.kwargs.webhook === undefined
+  if (alone) await failpoint('run.settle:before')
   const locked = lockThread(client, run)
   // All that does not depend on the thread as it was is sent at once.
   const interrupts = state?.complete === true ? state.interrupts : interruptsOf(run, state, await locked)
   const paused = state ? pausedAt(state, interrupts) : null
-  const [, { rows }] = await Promise.all([
+  await Promise.all([
     locked,
     client.query(SETTLE, [
       run.thread_id,
@@ -122,8 +134,9 @@ async function settle(
       outcome.events.list.map(({ data }) => data),
       paused,
     ]),
-    ...(state ? writeHolds(client, run, state, interrupts) : []),
-    client.query(ENDED, [
+    ...(state && !alone ? writeHolds(client, run, state, interrupts) : []),
+    insertWebhook(client, run, outcome),
+    client[alone ? 'last' : 'query'](ENDED, [
       run.thread_id,
       error,
       state ? jsonbText(state.values) : null,
@@ -131,9 +144,8 @@ async function settle(
       paused,
       [...(state?.holds ?? []).map(({ approval_id }) => topics.hold(approval_id)), ...endOf(run)],
     ]),
-    insertWebhook(client, run, outcome),
   ])
-  if (rows.length === 0) throw new LeaseLost(run.run_id)
+  if (!alone) await failpoint('run.settle:before')
 }
 
 /** Returns the interrupts that waited. */
@@ -240,4 +252,5 @@ async function rollBack(client: Transaction, run: ClaimedRun): Promise<void> {
   if (rows.length === 0) throw new LeaseLost(run.run_id)
   await reopenHolds(client, run.thread_id, [run.run_id], agent(run.assistant_id), 'run_rolled_back')
   await client.query(WITHOUT_RUN, [run.thread_id, endOf(run)])
+  await failpoint('run.settle:before')
 }
