@@ -191,8 +191,8 @@ onEachDatabase((database) => {
     await mine.queue.settle(await claimOf(mine, worker, threadId), endedWell())
     expect(await mine.holds.released(call)).toMatchObject({
       hash: state.holds[0]?.args_hash,
-      approvals: ['local'],
-      seniors: 0,
+      votes: [{ by: 'local', type: 'approve' }],
+      escalated: false,
     })
 
     await createRun(mine, threadId)
