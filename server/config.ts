@@ -16,14 +16,18 @@ const list = z
       .filter((part) => part !== ''),
   )
 const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max)
+const postgresUrl = z
+  .string()
+  .regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://')
+  .optional()
+const tables = list.pipe(
+  z.array(z.string().regex(/^[^.\s"]+(\.[^.\s"]+)?$/, 'must be names such as orders or sales.orders')),
+)
 
 const Environment = z.object({
   PORT: integer(0, 65_535).default(2024),
   HOST: z.string().default('127.0.0.1'),
-  DATABASE_URL: z
-    .string()
-    .regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://')
-    .optional(),
+  DATABASE_URL: postgresUrl,
   REDIS_URL: z
     .string()
     .regex(/^rediss?:\/\//, 'must begin with redis:// or rediss://')
@@ -44,6 +48,11 @@ const Environment = z.object({
   HOLDPOINT_INSECURE_LISTEN: flag,
   HOLDPOINT_STUDIO_AUTH: flag,
   HOLDPOINT_HTTP_HOSTS: list,
+  HOLDPOINT_SQL_URL: postgresUrl,
+  HOLDPOINT_SQL_TABLES: tables,
+  HOLDPOINT_SQL_WRITE_URL: postgresUrl,
+  HOLDPOINT_SQL_WRITE_TABLES: tables,
+  HOLDPOINT_SQL_FUNCTIONS: tables,
   HOLDPOINT_MODELS: list,
   OPENAI_API_KEY: z.string().optional(),
   OPENAI_BASE_URL: z.url().optional(),
@@ -89,6 +98,14 @@ export interface Config {
   /** Whether Studio's own header stands for an authenticated visitor. */
   studioAuth: boolean
   httpHosts: string[]
+  /** What sql_query and sql_execute reach; names as the catalog has them. */
+  sql: {
+    url: string | undefined
+    tables: string[]
+    writeUrl: string | undefined
+    writeTables: string[]
+    functions: string[]
+  }
   /** In order of preference; empty where the rehearsal model answers. */
   models: string[]
   openaiApiKey: string | undefined
@@ -156,6 +173,13 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     insecureListen: env.HOLDPOINT_INSECURE_LISTEN,
     studioAuth: env.HOLDPOINT_STUDIO_AUTH,
     httpHosts: env.HOLDPOINT_HTTP_HOSTS,
+    sql: {
+      url: env.HOLDPOINT_SQL_URL,
+      tables: env.HOLDPOINT_SQL_TABLES,
+      writeUrl: env.HOLDPOINT_SQL_WRITE_URL,
+      writeTables: env.HOLDPOINT_SQL_WRITE_TABLES,
+      functions: env.HOLDPOINT_SQL_FUNCTIONS,
+    },
     models: real ? (env.HOLDPOINT_MODELS.length > 0 ? env.HOLDPOINT_MODELS : [DEFAULT_MODEL]) : [],
     openaiApiKey: env.OPENAI_API_KEY,
     openaiBaseUrl: env.OPENAI_BASE_URL,

@@ -22,6 +22,7 @@ import { POLICY } from '../tools/policy/current.ts'
 import { beyondOne } from '../tools/policy/needs.ts'
 import { NO_RULES, readPolicy } from '../tools/policy/schema.ts'
 import { checkEditBy } from '../tools/registry.ts'
+import { createSqlAccess, SQL_ACCESS } from '../tools/sql/access.ts'
 import { createChildSandbox } from '../tools/sandbox/child.ts'
 import { SANDBOX } from '../tools/sandbox/sandbox.ts'
 import { createWorkspaces } from '../tools/workspace.ts'
@@ -107,6 +108,8 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
     const workspaces = createWorkspaces(join(dataDir, 'workspaces'))
     const sandbox = createChildSandbox({ workspaces })
     closers.push(() => sandbox.close())
+    const sql = createSqlAccess(config.sql)
+    closers.push(() => sql.close())
     const services = new Services()
       .with(MODEL, model)
       .with(WORKSPACES, workspaces)
@@ -117,6 +120,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       )
       .with(POLICY, policy)
       .with(HTTP_ACCESS, { hosts: config.httpHosts })
+      .with(SQL_ACCESS, sql)
 
     const shapes = config.interop ? interop : untouched
     const admission = createAdmission(storage.queue, config)

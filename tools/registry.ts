@@ -12,6 +12,8 @@ import type { Policy } from './policy/schema.ts'
 import { readFile } from './read-file.ts'
 import { runJavascript } from './run-javascript.ts'
 import { sendEmail } from './send-email.ts'
+import { sqlExecute } from './sql-execute.ts'
+import { sqlQuery } from './sql-query.ts'
 import { writeFile } from './write-file.ts'
 
 /** Every tool that Holdpoint brings. An agent has none of them until its graph names it. */
@@ -22,6 +24,8 @@ export const TOOLS = [
   writeFile,
   httpFetch,
   sendEmail,
+  sqlQuery,
+  sqlExecute,
 ] as unknown as Tool[]
 
 /** The tools of these names, in this order: an agent's allowlist. */
