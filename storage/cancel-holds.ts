@@ -16,7 +16,7 @@ const UNBEGUN = `not exists (
 
 const CANCEL = prepared(`
   with cancelled as (
-    update holds h set status = 'cancelled', released_hash = null, decided_at = now()
+    update holds h set status = 'cancelled', released_hash = null, decided_at = now(), cancelled_by = $4
     where thread_id = $1 and not (interrupt_id = any($2)) and (
       status = 'pending'
       or $3 and kind = 'tool' and status in ('approved', 'edited') and ${UNBEGUN} and not exists (
@@ -37,16 +37,26 @@ const CANCEL = prepared(`
   union all
   select null, to_json(revoked) from revoked`)
 
-/** What waited for a person does so no longer, but for the holds of the interrupts in `waiting`. */
+interface Cancel {
+  /** The interrupts whose holds are left alone. */
+  waiting?: string[]
+  who: Who
+  cause: Cause
+  /** The run that comes instead. */
+  run?: string
+}
+
+/** What waited for a person does so no longer. */
 export async function cancelHolds(
   client: Transaction,
   threadId: string,
-  { waiting = [], who, cause }: { waiting?: string[]; who: Who; cause: Cause },
+  { waiting = [], who, cause, run }: Cancel,
 ): Promise<void> {
   const { rows } = await client.query<{ held: Held | null; released: Granted | null }>(CANCEL, [
     threadId,
     waiting,
     cause === 'new_input',
+    run ?? null,
   ])
   const held = rows.flatMap((row) => row.held ?? [])
   const released = rows.flatMap((row) => row.released ?? [])

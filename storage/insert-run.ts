@@ -13,7 +13,7 @@ import { hasSqlState, jsonb, prepared, type Queryable, type Transaction } from '
 import { recordDecision } from './decide-hold.ts'
 import { holdsOfInterrupts } from './hold-row.ts'
 import { person } from './record-of-holds.ts'
-import { reopenHolds } from './reopen-holds.ts'
+import { reopenHolds, takeAway } from './reopen-holds.ts'
 import { UNUSED } from './remove-thread.ts'
 import { RUN_COLUMNS, type RunRow, toRun } from './run-row.ts'
 import { notify } from './signals.ts'
@@ -118,8 +118,10 @@ export async function insertRun(
   // is paused it is a run like others.
   const paused = Object.keys(thread.interrupts).length > 0
   const ahead = resumed !== undefined || (run.request.command !== null && paused)
-  if (resumed === undefined && ahead)
-    await cancelHolds(client, threadId, { who: person(by.identity), cause: 'command' })
+  if (resumed === undefined && ahead) {
+    await takeAway(client, threadId, run.run_id)
+    await cancelHolds(client, threadId, { who: person(by.identity), cause: 'command', run: run.run_id })
+  }
   if (!ahead) await makeRoom(client, run, by.identity)
 
   const configurable = { ...thread.config.configurable, ...run.request.config.configurable }
@@ -219,6 +221,7 @@ async function makeRoom(client: Transaction, run: NewRun, by: string): Promise<v
     }
     return
   }
+  await takeAway(client, threadId, run.run_id)
   const running = await client.query<{ run_id: string }>(STOP_RUNNING, [threadId, strategy])
   const pending = await client.query<{ run_id: string }>(
     strategy === 'rollback' ? DELETE_PENDING : INTERRUPT_PENDING,
@@ -232,7 +235,7 @@ async function makeRoom(client: Transaction, run: NewRun, by: string): Promise<v
     person(by),
     'run_dropped',
   )
-  await cancelHolds(client, threadId, { who: person(by), cause: 'new_input' })
+  await cancelHolds(client, threadId, { who: person(by), cause: 'new_input', run: run.run_id })
   const told = [
     ...running.rows.map(({ run_id }) => topics.cancel(run_id)),
     ...pending.rows.map(({ run_id }) => topics.run(run_id)),

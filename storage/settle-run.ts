@@ -15,7 +15,7 @@ import {
 } from './database.ts'
 import { revokeGrants } from './grants.ts'
 import { agent, HELD, type Held, modelsIn, recordRequested } from './record-of-holds.ts'
-import { reopenHolds } from './reopen-holds.ts'
+import { reopenHolds, reopenTaken } from './reopen-holds.ts'
 import { ENDED_RUN, runTold } from './tell-endpoints.ts'
 import { endedSql, withoutRunSql } from './thread-status.ts'
 import { insertWebhook } from './webhooks.ts'
@@ -60,7 +60,7 @@ const INSERT_HOLDS = `
     requested_by = array(select distinct unnest(holds.requested_by || excluded.requested_by) order by 1),
     risk = excluded.risk, reason = excluded.reason, rule = excluded.rule,
     policy_version = excluded.policy_version, needs = excluded.needs, resumed_run_id = null, decided_at = null,
-    expires_at = excluded.expires_at, tool_version = excluded.tool_version, preview = excluded.preview,
+    cancelled_by = null, expires_at = excluded.expires_at, tool_version = excluded.tool_version, preview = excluded.preview,
     preview_hash = excluded.preview_hash, no_preview = excluded.no_preview
   where holds.interrupt_id <> excluded.interrupt_id or holds.status = 'cancelled'
   returning ${HELD}, replaces`
@@ -135,6 +135,7 @@ async function settle(
       paused,
     ]),
     ...(state && !alone ? writeHolds(client, run, state, interrupts) : []),
+    ...(alone ? [] : [askedStill(client, run, interrupts)]),
     insertWebhook(client, run, outcome),
     client[alone ? 'last' : 'query'](ENDED, [
       run.thread_id,
@@ -212,6 +213,18 @@ function writeHolds(
     holds.map(({ replaces }) => replaces),
   ])
   return [stale, inserted.then(({ rows }) => askedFor(client, run, rows, modelsIn(state.values)))]
+}
+
+/** A run that broke off before it did anything to the pause that it came in place of has taken nothing away. */
+async function askedStill(
+  client: Transaction,
+  run: ClaimedRun,
+  interrupts: Thread['interrupts'],
+): Promise<void> {
+  const waiting = Object.values(interrupts).flatMap((list) => list.map(({ id }) => id))
+  if (waiting.length === 0) return
+  const how = { who: agent(run.assistant_id), cause: 'run_ended', waiting } as const
+  await reopenTaken(client, run.thread_id, [run.run_id], how)
 }
 
 /** What released a call that is asked for again does so no more. */
