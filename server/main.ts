@@ -16,6 +16,7 @@ import { startWorker } from '../runtime/worker.ts'
 import { WORKSPACES } from '../runtime/workspaces.ts'
 import { secretOf } from '../storage/connect.ts'
 import { openStorage } from '../storage/open.ts'
+import { CLOCK } from '../tools/current-time.ts'
 import { guardedAgent, HTTP_ACCESS } from '../tools/http-guard.ts'
 import { MAILER, outboxMailer, smtpMailer } from '../tools/mailer.ts'
 import { POLICY } from '../tools/policy/current.ts'
@@ -121,6 +122,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       .with(POLICY, policy)
       .with(HTTP_ACCESS, { hosts: config.httpHosts })
       .with(SQL_ACCESS, sql)
+      .with(CLOCK, clock ?? storage.now)
 
     const shapes = config.interop ? interop : untouched
     const admission = createAdmission(storage.queue, config)

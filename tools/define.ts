@@ -60,6 +60,8 @@ export interface Tool<Schema extends z.ZodObject = z.ZodObject> {
   schema: Schema
   risk: Risk | ((args: z.output<Schema>) => Risk)
   effect: Effect | ((args: z.output<Schema>) => Effect)
+  /** It is a question to people: whatever the policy allows, it is held. */
+  asks?: boolean
   /** Milliseconds. */
   timeoutMs: number
   /** Characters of JSON that reach the model; what is over is cut with a marker. */

@@ -78,7 +78,8 @@ export function judge(allowed: Tool[], call: Call, { policy, origin } = inForce(
   const parsed = parseArgs(tool, call.args)
   if (!parsed.ok) return { ...closed, action: 'invalid', risk: 'low', reason: parsed.reason }
   const { args } = parsed
-  const ruling = decide(policy, { tool: tool.name, args, risk: riskOf(tool, args), origin })
+  const asked = { tool: tool.name, args, risk: riskOf(tool, args), asks: tool.asks, origin }
+  const ruling = decide(policy, asked)
   if (ruling.action === 'deny') return { ...closed, ...ruling }
   const hash = argsHash(args)
   return {

@@ -2,6 +2,9 @@ import { argsHash } from '../runtime/call.ts'
 import { RuntimeError } from '../runtime/errors.ts'
 import type { Json } from '../runtime/json.ts'
 import type { CheckArgs, CheckEdit } from '../runtime/resume.ts'
+import { askHuman } from './ask-human.ts'
+import { calculator } from './calculator.ts'
+import { currentTime } from './current-time.ts'
 import type { Tool } from './define.ts'
 import { httpFetch } from './http-fetch.ts'
 import { listFiles } from './list-files.ts'
@@ -10,6 +13,8 @@ import { decide } from './policy/decide.ts'
 import { grown } from './policy/needs.ts'
 import type { Policy } from './policy/schema.ts'
 import { readFile } from './read-file.ts'
+import { recall } from './recall.ts'
+import { remember } from './remember.ts'
 import { runJavascript } from './run-javascript.ts'
 import { sendEmail } from './send-email.ts'
 import { sqlExecute } from './sql-execute.ts'
@@ -26,6 +31,11 @@ export const TOOLS = [
   sendEmail,
   sqlQuery,
   sqlExecute,
+  calculator,
+  currentTime,
+  askHuman,
+  remember,
+  recall,
 ] as unknown as Tool[]
 
 /** The tools of these names, in this order: an agent's allowlist. */

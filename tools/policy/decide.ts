@@ -19,6 +19,8 @@ export interface Judged {
   args: Record<string, Json>
   /** The tool's own. */
   risk: Risk
+  /** A question to people, which no rule answers in their place. */
+  asks?: boolean | undefined
   origin: Origin
 }
 
@@ -42,7 +44,7 @@ export function decide(policy: Policy, call: Judged): Ruling {
   const holding = matching.filter((rule) => rule.then === 'hold')
   if (holding.length > 0) return held(holding, call)
   const allowing = matching.filter(({ then }) => then === 'allow')
-  if (allowing.length === 0) return byRisk(call)
+  if (allowing.length === 0 || call.asks === true) return byRisk(call)
   return {
     action: 'allow',
     rule: namesOf(allowing),
@@ -66,13 +68,16 @@ function held(rules: HoldRule[], call: Judged): Ruling {
   return { action: 'hold', rule: namesOf(rules), risk, needs, reason }
 }
 
-function byRisk({ tool, risk }: Judged): Ruling {
-  const needs = needsOfRisk(risk)
+function byRisk({ tool, risk, asks }: Judged): Ruling {
+  const needs = needsOfRisk(risk) ?? (asks === true ? ONE_PERSON : undefined)
   if (needs === undefined) {
     return { action: 'allow', rule: null, risk, needs: ONE_PERSON, reason: `${tool} has ${risk} risk.` }
   }
   const verb = needs.approvers === 1 ? 'has' : 'have'
-  const reason = `${tool} has ${risk} risk: ${peopleOf(needs)} ${verb} to approve it before it runs.`
+  const reason =
+    asks === true
+      ? `${tool} is a question to people. Respond with the answer.`
+      : `${tool} has ${risk} risk: ${peopleOf(needs)} ${verb} to approve it before it runs.`
   return { action: 'hold', rule: null, risk, needs, reason }
 }
 

@@ -62,7 +62,7 @@ function knownCall(
   tools: Tool[],
   { tool: name, args, risk }: RecordedCall,
   line: number,
-): { args: Record<string, Json>; risk: Risk } | { invalid: string } {
+): { args: Record<string, Json>; risk: Risk; asks?: boolean | undefined } | { invalid: string } {
   const tool = tools.find((one) => one.name === name)
   if (tool === undefined) {
     if (risk === undefined)
@@ -71,7 +71,7 @@ function knownCall(
   }
   const parsed = parseArgs(tool, args)
   if (!parsed.ok) return { invalid: parsed.reason }
-  return { args: parsed.args, risk: risk ?? riskOf(tool, parsed.args) }
+  return { args: parsed.args, risk: risk ?? riskOf(tool, parsed.args), asks: tool.asks }
 }
 
 function readCall(written: string, line: number): RecordedCall {
