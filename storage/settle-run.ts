@@ -116,12 +116,11 @@ async function settle(
   const { state } = outcome
   // A run that leaves nothing for the record, and nobody to tell, ends in one round trip.
   const alone = !run.held && (state?.holds.length ?? 0) === 0 && run.kwargs.webhook === undefined
-  if (alone) await failpoint('run.settle:before')
   const locked = lockThread(client, run)
   // All that does not depend on the thread as it was is sent at once.
   const interrupts = state?.complete === true ? state.interrupts : interruptsOf(run, state, await locked)
   const paused = state ? pausedAt(state, interrupts) : null
-  await Promise.all([
+  const sent = Promise.all([
     locked,
     client.query(SETTLE, [
       run.thread_id,
@@ -137,16 +136,18 @@ async function settle(
     ...(state && !alone ? writeHolds(client, run, state, interrupts) : []),
     ...(alone ? [] : [askedStill(client, run, interrupts)]),
     insertWebhook(client, run, outcome),
-    client[alone ? 'last' : 'query'](ENDED, [
-      run.thread_id,
-      error,
-      state ? jsonbText(state.values) : null,
-      state ? jsonbText(JSON.stringify(interrupts)) : null,
-      paused,
-      [...(state?.holds ?? []).map(({ approval_id }) => topics.hold(approval_id)), ...endOf(run)],
-    ]),
   ])
-  if (!alone) await failpoint('run.settle:before')
+  sent.catch(() => {})
+  await failpoint('run.settle:before')
+  const ended = client[alone ? 'last' : 'query'](ENDED, [
+    run.thread_id,
+    error,
+    state ? jsonbText(state.values) : null,
+    state ? jsonbText(JSON.stringify(interrupts)) : null,
+    paused,
+    [...(state?.holds ?? []).map(({ approval_id }) => topics.hold(approval_id)), ...endOf(run)],
+  ])
+  await Promise.all([sent, ended])
 }
 
 /** Returns the interrupts that waited. */
