@@ -1,5 +1,5 @@
 import { type Allowed, restricts } from './allowed.ts'
-import { type Assistant, systemAssistantId } from './assistant.ts'
+import { systemAssistantId } from './assistant.ts'
 import { RuntimeError } from './errors.ts'
 import { isUuid, newId } from './ids.ts'
 import type { Interop } from './interop.ts'
@@ -40,13 +40,12 @@ export interface StartRequest {
 
 /** Checks what a client asks for against what is there, and queues the run. */
 export async function startRun(ports: StartPorts, start: StartRequest): Promise<Run> {
-  const assistant = await findAssistant(ports.assistants, start.assistantId)
   const { command } = start.request
   const resumed = command?.resume === undefined ? undefined : await readCommand(ports, start, command.resume)
   return await ports.runs.create(
     newRun(
       start,
-      assistant,
+      assistantIdOf(start.assistantId),
       command === null ? null : ({ ...command, ...resumed?.command } as RunRequest['command']),
     ),
     {
@@ -59,18 +58,14 @@ export async function startRun(ports: StartPorts, start: StartRequest): Promise<
 }
 
 /** The run that is asked for, with its command as it was read. */
-export function newRun(
-  start: StartRequest,
-  assistant: Pick<Assistant, 'assistant_id' | 'graph_id'>,
-  command: RunRequest['command'],
-): NewRun {
+export function newRun(start: StartRequest, assistantId: string, command: RunRequest['command']): NewRun {
   return {
     run_id: newId(),
     thread_id: start.threadId,
-    assistant_id: assistant.assistant_id,
+    assistant_id: assistantId,
     request: { ...start.request, command },
     requested_by: [...new Set([start.by.identity, ...(start.alsoBy ?? [])])],
-    metadata: { ...start.metadata, graph_id: assistant.graph_id },
+    metadata: start.metadata,
     multitask_strategy: start.multitaskStrategy,
     after_seconds: start.afterSeconds,
   }
@@ -92,7 +87,11 @@ async function readCommand(
 
 /** The assistant of that id, or the system assistant of the graph of that name. */
 export async function findAssistant(assistants: Assistants, id: string, allowed?: Allowed) {
-  const found = await assistants.get(isUuid(id) ? id : systemAssistantId(id), allowed)
+  const found = await assistants.get(assistantIdOf(id), allowed)
   if (found === undefined) throw new RuntimeError('assistant_not_found', 'Assistant not found')
   return found
+}
+
+function assistantIdOf(id: string): string {
+  return isUuid(id) ? id : systemAssistantId(id)
 }

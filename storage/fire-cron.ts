@@ -14,19 +14,18 @@ import { insertRun } from './insert-run.ts'
  * The locks are taken with the row's newest version, which is looked at again: what another server moved on is not due.
  * The time is a subquery, so that it is asked for once and the index is used.
  */
-const DUE = (on: string, locked: string) => `
-  select ${CRON_COLUMNS}, c.tenant_id as tenant, c.caller, c.allowed, a.graph_id, ${NOW} as now
-  from crons c join assistants a on a.assistant_id = c.assistant_id ${on}
-  where c.next_run_date <= (select ${NOW}) and c.cron_id <> all ($2::uuid[])
+const DUE = (threads: string, place: string, locked: string) => `
+  select ${CRON_COLUMNS}, c.tenant_id as tenant, c.caller, c.allowed, ${NOW} as now
+  from crons c ${threads}
+  where ${place} and c.next_run_date <= (select ${NOW}) and c.cron_id <> all ($2::uuid[])
   order by c.next_run_date limit 1
   for update of ${locked} skip locked`
-const DUE_ALONE = DUE('and c.thread_id is null', 'c')
-const DUE_ON_THREAD = DUE('join threads t on t.thread_id = c.thread_id', 'c, t')
+const DUE_ALONE = DUE('', 'c.thread_id is null', 'c')
+const DUE_ON_THREAD = DUE('join threads t on t.thread_id = c.thread_id', 'true', 'c, t')
 
 const ADVANCE = 'update crons set next_run_date = $2, last_error = $3::json where cron_id = $1'
 
 interface DueRow extends CronRow, Pick<ScheduledCron, 'caller' | 'allowed' | 'tenant'> {
-  graph_id: string
   now: Date
 }
 
@@ -48,7 +47,7 @@ export async function fireDue(
   row: DueRow,
   { startOf, threadTtl: ttl }: FireOptions,
 ): Promise<Fired> {
-  const { caller, allowed, tenant, graph_id, now } = row
+  const { caller, allowed, tenant, now } = row
   const cron = toCron(row)
   // Past now and not past the due time: all that were missed meanwhile are this one run.
   const next = nextTime(whenOf(cron), now)
@@ -57,8 +56,7 @@ export async function fireDue(
   let run: Run
   try {
     const start = startOf({ ...cron, tenant, caller, allowed })
-    const { assistant_id } = cron
-    run = await insertRun(client, newRun(start, { assistant_id, graph_id }, null), {
+    run = await insertRun(client, newRun(start, cron.assistant_id, null), {
       ...start,
       answers: [],
       ttl,

@@ -52,11 +52,17 @@ const INTERRUPT_PENDING = `
 /** One that was handed over has checkpoints: a worker has to roll it back. */
 const DELETE_PENDING = `delete from runs where thread_id = $1 and status = 'pending' and attempt = 0 returning run_id`
 
+// An assistant that is not there makes nulls where none may be, and so undoes what was done before.
 const INSERT = prepared(`
-  with busy as (${queuedSql('$9', '$10')}), inserted as (
+  with assistant as (
+    select assistant_id, jsonb_build_object('graph_id', graph_id) as of_graph from assistants where assistant_id = $3
+  ), busy as (
+    ${queuedSql(`(select of_graph || jsonb_build_object('assistant_id', assistant_id) from assistant)`, '$9')}
+  ), inserted as (
     insert into runs (thread_id, run_id, assistant_id, ahead, available_at, request, metadata, multitask_strategy,
       tenant_id, requested_by, goes_on_ns, goes_on_id)
-    values ($1, $2, $3, $4, now() + make_interval(secs => $5), $6::json, $7::jsonb, $8, $11, $12::text[], $13, $14)
+    values ($1, $2, (select assistant_id from assistant), $4, now() + make_interval(secs => $5), $6::json,
+      $7::jsonb || (select of_graph from assistant), $8, $10, $11::text[], $12, $13)
     returning ${RUN_COLUMNS}
   )
   select * from inserted`)
@@ -179,11 +185,7 @@ async function insertRow(
       JSON.stringify(request),
       jsonb(run.metadata),
       run.multitask_strategy,
-      // What the thread is told: of which graph it is, and how its runs are configured.
-      jsonb({
-        ...(run.metadata['graph_id'] === undefined ? {} : { graph_id: run.metadata['graph_id'] }),
-        assistant_id: run.assistant_id,
-      }),
+      // What the thread is told, beside whose it is: how its runs are configured.
       jsonb({
         configurable: Object.fromEntries(
           Object.entries(request.config.configurable ?? {}).filter(([key]) => isThreadConfig(key)),
@@ -195,6 +197,8 @@ async function insertRow(
       request.checkpoint?.checkpoint_id ?? null,
     ])
   } catch (error) {
+    if (hasSqlState(error, '23502'))
+      throw new RuntimeError('assistant_not_found', 'Assistant not found', { cause: error })
     if (!hasSqlState(error, '23505')) throw error
     throw new RuntimeError('run_exists', `Run ${run.run_id} already exists.`, { cause: error })
   }

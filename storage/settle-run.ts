@@ -120,7 +120,7 @@ async function settle(
   // All that does not depend on the thread as it was is sent at once.
   const interrupts = state?.complete === true ? state.interrupts : interruptsOf(run, state, await locked)
   const paused = state ? pausedAt(state, interrupts) : null
-  const sent = Promise.all([
+  const sent = Promise.allSettled([
     locked,
     client.query(SETTLE, [
       run.thread_id,
@@ -137,7 +137,6 @@ async function settle(
     ...(alone ? [] : [askedStill(client, run, interrupts)]),
     insertWebhook(client, run, outcome),
   ])
-  sent.catch(() => {})
   await failpoint('run.settle:before')
   const ended = client[alone ? 'last' : 'query'](ENDED, [
     run.thread_id,
@@ -147,7 +146,11 @@ async function settle(
     paused,
     [...(state?.holds ?? []).map(({ approval_id }) => topics.hold(approval_id)), ...endOf(run)],
   ])
-  await Promise.all([sent, ended])
+  // What comes after a failure fails because of it.
+  const [failure] = [...(await sent), ...(await Promise.allSettled([ended]))].filter(
+    ({ status }) => status === 'rejected',
+  )
+  if (failure?.status === 'rejected') throw failure.reason
 }
 
 /** Returns the interrupts that waited. */

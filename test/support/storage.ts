@@ -5,6 +5,7 @@ import { auditKeys } from '../../runtime/audit.ts'
 import { argsHash, approvalId } from '../../runtime/call.ts'
 import { ONE_PERSON } from '../../runtime/hold.ts'
 import { newId } from '../../runtime/ids.ts'
+import { systemAssistantId } from '../../runtime/assistant.ts'
 import type { Json } from '../../runtime/json.ts'
 import { createLiveHub } from '../../runtime/live-events.ts'
 import type { Outcome, ThreadState } from '../../runtime/outcome.ts'
@@ -150,17 +151,18 @@ export async function createThread(
 }
 
 export async function createRun(
-  { runs }: Pick<StoragePorts, 'runs'>,
+  { runs, assistants }: Pick<StoragePorts, 'runs' | 'assistants'>,
   threadId: string,
   given: Partial<Omit<NewRun, 'request'>> & { request?: Partial<RunRequest> } = {},
   { createThread: creates = false }: { createThread?: boolean } = {},
 ): Promise<string> {
   const { request, ...rest } = given
+  await assistants.ensureSystem([{ graph_id: 'test', description: null }])
   const run = await runs.create(
     {
       run_id: newId(),
       thread_id: threadId,
-      assistant_id: newId(),
+      assistant_id: systemAssistantId('test'),
       requested_by: [],
       metadata: {},
       multitask_strategy: 'enqueue',

@@ -77,7 +77,7 @@ onEachDatabase((database) => {
     const run = await claimOf(storage.mine, await createWorker(storage.mine), threadId)
     expect(run.run_id).toBe(runId)
     expect(JSON.stringify(run.kwargs.input)).toBe(JSON.stringify(request.input))
-    expect(run.metadata).toEqual({ nul: '\ufffd', ...ORDINARY })
+    expect(run.metadata).toEqual({ nul: '\ufffd', ...ORDINARY, graph_id: 'test' })
     expect(run).toMatchObject({ attempt: 1, lease_token: '1', cancel_action: null, tenant_id: 'default' })
     const listed = await storage.mine.runs.list(threadId, { limit: 10, offset: 0 })
     expect(listed.total).toBe(1)

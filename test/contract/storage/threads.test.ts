@@ -109,10 +109,9 @@ onEachDatabase((database) => {
       items: [{ graph_id: 'react' }],
     })
     expect(await mine.assistants.search({ ...filter, graph_id: 'b' })).toMatchObject({ total: 1 })
-    expect((await mine.assistants.search(filter)).items.map(({ graph_id }) => graph_id)).toEqual([
-      'b',
-      'react',
-    ])
+    const all = (await mine.assistants.search(filter)).items.map(({ graph_id }) => graph_id)
+    // The runs of other tests here are of `test`.
+    expect(all.filter((id) => id !== 'test')).toEqual(['b', 'react'])
     // Another description is the new one, unless somebody has changed the assistant.
     await mine.assistants.ensureSystem([{ ...react, description: 'Acts well.' }, b])
     expect(await mine.assistants.get(systemAssistantId('react'))).toMatchObject({
