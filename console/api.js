@@ -28,7 +28,7 @@ import { keyOfTab } from './key.js'
  * @property {Status} status
  * @property {(Decision & { by: string, at: string })[]} decisions
  * @property {Vote[]} votes
- * @property {{ args: Args, args_hash: string, by: string, at: string } | null} proposal what somebody wants to run instead
+ * @property {{ args: Args, args_hash: string, by: string, at: string, preview?: Preview | null, no_preview?: string | null } | null} proposal what somebody wants to run instead
  * @property {{ by: string, at: string, text: string }[]} comments
  * @property {string | null} escalated_at
  * @property {boolean} self_approval there are no keys

@@ -1,7 +1,7 @@
 // @ts-check
 import { withdraw } from './api.js'
-import { previewOf } from './call.js'
 import { h, revealed } from './element.js'
+import { shownOf } from './preview.js'
 import { ago } from './when.js'
 
 /**
@@ -27,7 +27,7 @@ export function standingOf(approval, changing) {
         h('b', {}, revealed(proposal.by)),
         ' has edited the arguments. What is approved now is this:',
       ),
-      waits && previewOf(approval.tool, proposal.args),
+      waits && shownOf(proposedOf(approval.tool, proposal)),
     ],
     escalated_at &&
       h(
@@ -44,6 +44,11 @@ export function standingOf(approval, changing) {
     waits && votes.some(({ by }) => by === you.identity) && takeBack,
     comments.length > 0 && h('ul', { class: 'votes', 'aria-label': 'Comments' }, comments.map(remarkOf)),
   )
+}
+
+/** @param {string} tool @param {NonNullable<import('./api.js').Approval['proposal']>} proposal */
+function proposedOf(tool, { args, preview = null, no_preview = null }) {
+  return { tool, args, preview, no_preview }
 }
 
 /** @param {import('./api.js').Approval} approval */

@@ -93,6 +93,7 @@ export function byHand({ services, checkArgs }: { services: Services; checkArgs:
             toolVersion: hold.tool_version,
             previewHash: edited === undefined ? hold.preview_hash : null,
             begun: false,
+            lapsed: false,
           })
         } else if (hold.replaces !== null && (type === 'reject' || type === 'respond')) {
           answers.set(nameOf(call), { type, ...(message === undefined ? {} : { message }) })

@@ -21,7 +21,7 @@ export async function decideHold(
 ): Promise<Hold> {
   const hold = await holds.get(approvalId)
   if (hold === undefined) throw new RuntimeError('hold_not_found', `Approval ${approvalId} does not exist.`)
-  const { edited } = checkDecision(hold, decision, checkEdit)
+  const { edited } = await checkDecision(hold, decision, { by, checkEdit })
   const decided = await holds.decide(approvalId, decision, by, edited, link)
   await failpoint('hold.decide:after')
   return decided

@@ -31,6 +31,7 @@ export interface Intent {
   call: CallKey
   argsHash: string
   tool: string
+  toolVersion: string
   effect: EffectKind
   key: string
   /** The hash of the grant that it needs; unset: it needs none. What was begun before needs no other. */
@@ -39,14 +40,15 @@ export interface Intent {
 
 /**
  * What the ledger says to an intent. `begin`: it is committed, do it. `ended`: it was done before, this is what came
- * of it. `in_doubt`: somebody began it and is gone; `owner` is that somebody's lease. `ungranted`: the grant is not
+ * of it. `in_doubt`: somebody began it and is gone; `owner` is that somebody's lease, `toolVersion` which version of the tool
+ * began it, where that was noted. `ungranted`: the grant is not
  * there, or was used. `foreign`: it is another tool's, under the same ids.
  */
 export type Intention =
   | { state: 'begin' }
   | { state: 'ended'; outcome: Json }
   | { state: 'skipped' }
-  | { state: 'in_doubt'; owner: string }
+  | { state: 'in_doubt'; owner: string; toolVersion?: string }
   | { state: 'ungranted' }
   | { state: 'foreign'; tool: string }
 

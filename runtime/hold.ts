@@ -3,7 +3,7 @@ import type { Allowed } from './allowed.ts'
 import { approvalId, argsHash, doubtId } from './call.ts'
 import type { Json } from './json.ts'
 import type { Role } from './people.ts'
-import { Preview, previewHash } from './preview.ts'
+import { Preview, previewHash, type Shown } from './preview.ts'
 
 export type HoldStatus =
   | 'pending'
@@ -57,7 +57,7 @@ export interface Vote extends Voice {
 }
 
 /** What somebody wants to run instead: released by others, as a call of its own. */
-export interface Proposal {
+export interface Proposal extends Partial<Shown> {
   args: Json
   args_hash: string
   by: string
@@ -181,11 +181,15 @@ export interface InterruptAnswer {
   decisions: { approvalId: string; decision: Decision; edited?: EditedArgs }[]
 }
 
-/** Arguments after the tool's schema, with their hash, and what releases the hold now: as strict as for either call. */
+/**
+ * Arguments after the tool's schema, with their hash, what releases the hold now (as strict as for either call), and what
+ * those who may release it are shown.
+ */
 export interface EditedArgs {
   args: Json
   hash: string
   needs: Needs
+  shown: Shown
 }
 
 /** What the hold node asks for one call; every entry becomes a hold. */

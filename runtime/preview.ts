@@ -35,6 +35,15 @@ export const Preview = z
   .refine((preview) => hasCanonicalForm(preview as Json), 'half a surrogate pair is not text')
 export type Preview = z.infer<typeof Preview>
 
+/** What people are shown of a call; `no_preview` says why it is nothing, where the tool would have had something. */
+export interface Shown {
+  preview: Preview | null
+  preview_hash: string | null
+  no_preview: string | null
+}
+
+export const NOTHING_SHOWN: Shown = { preview: null, preview_hash: null, no_preview: null }
+
 /** SHA-256, in hex, of its canonical JSON. */
 export function previewHash(preview: Preview): string {
   return argsHash(preview)

@@ -4,13 +4,17 @@ import { RuntimeError } from './errors.ts'
 import { type Decision, type EditedArgs, type Hold, holdsOf, type InterruptAnswer } from './hold.ts'
 import type { Interop } from './interop.ts'
 import type { Json } from './json.ts'
+import type { Person } from './people.ts'
 import type { Thread } from './thread.ts'
 
 /** Arguments as the tool's schema reads them, or `invalid_decision`. */
 export type CheckArgs = (tool: string, args: Json) => Pick<EditedArgs, 'args' | 'hash'>
 
-/** As that, and as the policy judges them: one that denies them throws `invalid_decision`. */
-export type CheckEdit = (hold: Hold, args: Json) => EditedArgs
+/**
+ * As that, as the policy judges them, and as the tool shows the call: what is denied throws `invalid_decision`, and whoever
+ * may not edit is refused.
+ */
+export type CheckEdit = (hold: Hold, args: Json, by: Person) => Promise<EditedArgs>
 
 const ResumeDecision = z.object({
   approval_id: z.string().optional(),
@@ -30,12 +34,12 @@ const Decisions = z.object({ decisions: z.array(ResumeDecision).min(1) })
  * a bare value to every interrupt that waits, so it never gets one. The answers to holds come back as decisions, which
  * take the same way as those made at `/approvals`; other interrupts' answers stay as they are.
  */
-export function readResume(
+export async function readResume(
   thread: Thread,
   holds: Hold[],
   resume: Json,
-  { checkEdit, interop }: { checkEdit: CheckEdit; interop: Interop },
-): { resume: Record<string, Json>; answers: InterruptAnswer[] } {
+  { by, checkEdit, interop }: { by: Person; checkEdit: CheckEdit; interop: Interop },
+): Promise<{ resume: Record<string, Json>; answers: InterruptAnswer[] }> {
   const byInterrupt = Map.groupBy(inOrder(thread, holds), ({ interrupt_id }) => interrupt_id)
   const values = new Map(
     Object.values(thread.interrupts)
@@ -45,10 +49,16 @@ export function readResume(
   const map = Object.fromEntries(
     Object.entries(mapOf(thread, resume)).map(([id, answer]) => [id, interop.read(values.get(id), answer)]),
   )
-  const answers = Object.entries(map).flatMap(([interruptId, value]) => {
+  const answers: InterruptAnswer[] = []
+  for (const [interruptId, value] of Object.entries(map)) {
     const asked = byInterrupt.get(interruptId)
-    return asked === undefined ? [] : [{ interruptId, decisions: decisionsOf(asked, value, checkEdit) }]
-  })
+    if (asked === undefined) continue
+    const checked = decisionsOf(asked, value).map(async ({ hold, decision }) => ({
+      approvalId: hold.approval_id,
+      ...(await checkDecision(hold, decision, { by, checkEdit })),
+    }))
+    answers.push({ interruptId, decisions: await Promise.all(checked) })
+  }
   return { resume: map, answers }
 }
 
@@ -89,7 +99,7 @@ function mapOf(thread: Thread, resume: Json): Record<string, Json> {
   return { [only]: resume }
 }
 
-function decisionsOf(asked: Hold[], value: Json, checkEdit: CheckEdit): InterruptAnswer['decisions'] {
+function decisionsOf(asked: Hold[], value: Json): { hold: Hold; decision: Decision }[] {
   const given = parse(value)
   const matched = given.map((decision, index) => {
     const hold =
@@ -117,10 +127,9 @@ function decisionsOf(asked: Hold[], value: Json, checkEdit: CheckEdit): Interrup
     }
     const seen = shown === undefined ? decision.args_hash : waits
     const { args_hash: _, ...said } = decision
-    const word = seen === undefined ? said : { ...said, args_hash: seen }
-    return { approvalId: hold.approval_id, ...checkDecision(hold, word, checkEdit) }
+    return { hold, decision: seen === undefined ? said : { ...said, args_hash: seen } }
   })
-  if (new Set(matched.map(({ approvalId }) => approvalId)).size !== matched.length) {
+  if (new Set(matched.map(({ hold }) => hold)).size !== matched.length) {
     throw new RuntimeError('invalid_resume', 'Two decisions are for the same call.')
   }
   return matched
@@ -142,11 +151,11 @@ function parse(value: Json): ResumeDecision[] {
 }
 
 /** Refuses a decision that could not be carried out, before anything is written. */
-export function checkDecision(
+export async function checkDecision(
   hold: Hold,
   decision: Decision,
-  checkEdit: CheckEdit,
-): { decision: Decision; edited?: EditedArgs } {
+  { by, checkEdit }: { by: Person; checkEdit: CheckEdit },
+): Promise<{ decision: Decision; edited?: EditedArgs }> {
   if (decision.type === 'edit') {
     if (hold.kind === 'in_doubt') {
       throw new RuntimeError(
@@ -162,7 +171,7 @@ export function checkDecision(
     }
     if (decision.args === undefined)
       throw new RuntimeError('invalid_decision', 'An edit needs "args", all of them.')
-    return { decision, edited: checkEdit(hold, decision.args) }
+    return { decision, edited: await checkEdit(hold, decision.args, by) }
   }
   if (decision.args !== undefined) {
     throw new RuntimeError('invalid_decision', `"args" go with an edit only; this is "${decision.type}".`)

@@ -27,6 +27,8 @@ export interface Release {
   previewHash: string | null
   /** The ledger has an execution of it already. */
   begun: boolean
+  /** Nobody has used it, and its time is over. */
+  lapsed: boolean
 }
 
 /** It still waits, as it was asked; or people said something instead of releasing it. */

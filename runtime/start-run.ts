@@ -73,7 +73,7 @@ export function newRun(start: StartRequest, assistantId: string, command: RunReq
 
 async function readCommand(
   { threads, holds, checkEdit, interop }: StartPorts,
-  { threadId, allowed }: Pick<StartRequest, 'threadId' | 'allowed'>,
+  { threadId, allowed, by }: Pick<StartRequest, 'threadId' | 'allowed' | 'by'>,
   resume: Json,
 ): Promise<{ command: { resume: Record<string, Json> }; answers: InterruptAnswer[] }> {
   const thread = await threads.get(threadId)
@@ -81,7 +81,7 @@ async function readCommand(
   if (thread === undefined || (restricts(allowed) && !(await threads.allows(threadId, allowed))))
     throw new RuntimeError('thread_not_found', `Thread ${threadId} does not exist.`)
   const asked = await holds.ofInterrupts(threadId, waitingInterrupts(thread))
-  const read = readResume(thread, asked, resume, { checkEdit, interop })
+  const read = await readResume(thread, asked, resume, { by, checkEdit, interop })
   return { command: { resume: read.resume }, answers: read.answers }
 }
 

@@ -125,9 +125,9 @@ function choice(link: DecisionLink, hold: Hold, { may, why_not: whyNot }: Shown[
     </p>`
 }
 
-/** What the tool says that it would do, and beneath it the arguments. A preview is of what was asked for first. */
-function callOf({ args, proposal, preview, no_preview: why }: Hold): Fragment {
-  if (proposal !== null) return argumentsOf(proposal.args)
+/** What the tool says that it would do, and beneath it the arguments. */
+function callOf(hold: Hold): Fragment {
+  const { args, preview = null, no_preview: why = null } = hold.proposal ?? hold
   if (preview === null)
     return html`${why === null ? '' : html`<p class="hint">There is no preview: ${revealed(why)}.</p>`}
     ${argumentsOf(args)}`

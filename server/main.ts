@@ -132,7 +132,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       ...storage,
       graphs,
       workspaces,
-      checkEdit: checkEditBy(policy),
+      checkEdit: checkEditBy(policy, services),
       interop: shapes,
       log,
       authority,

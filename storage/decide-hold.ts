@@ -31,9 +31,11 @@ import { notify } from './signals.ts'
 import { queuedSql } from './thread-status.ts'
 
 // What a person's word on a call in doubt makes of its effect. Another lease's effect is not what the person was asked of.
+// What was to be run again, and was not because another version was there by then, is asked once more.
 const SETTLE_DOUBT = `
-  update effects set status = $5, outcome = $6::json, ended_at = case when $5 = 'retry' then null else now() end
-  where thread_id = $1 and message_id = $2 and call_id = $3 and args_hash = $4 and status = 'intended'
+  update effects set status = $5, outcome = $6::json, ended_at = case when $5 = 'retry' then null else now() end,
+    tool_version = case when $5 = 'retry' then $7 else tool_version end
+  where thread_id = $1 and message_id = $2 and call_id = $3 and args_hash = $4 and status in ('intended', 'retry')
   returning effect, key`
 
 const DECIDE = `
@@ -170,10 +172,10 @@ async function propose(
   client: Transaction,
   hold: Hold,
   said: RecordedDecision,
-  { args, hash, needs }: EditedArgs,
+  { args, hash, needs, shown }: EditedArgs,
 ): Promise<Hold> {
   const { by, at } = said
-  const proposal = { args, args_hash: hash, by, at }
+  const proposal = { args, args_hash: hash, by, at, ...shown }
   const decisions = [...hold.decisions, said]
   // Handed on, it stays so: the policy would ask those again who had their time.
   const who = hold.escalated_at === null ? needs.who : hold.needs.who
@@ -251,6 +253,7 @@ async function settleDoubt(client: Transaction, hold: Hold, who: Who): Promise<b
     hold.args_hash,
     status,
     outcome === null ? null : JSON.stringify(outcome),
+    hold.tool_version,
   ])
   for (const { effect, key } of rows) recordSettled(client, hold, who, { effect, key, status, outcome })
   return rows.length > 0

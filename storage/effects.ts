@@ -16,25 +16,29 @@ const FENCE = `
 
 const THIS = 'thread_id = $1 and message_id = $4 and call_id = $5 and args_hash = $6'
 
-// What is found is read from the statement's snapshot, so that an effect that this statement adds is not among it. A
+// One version of a tool does not go on with what another began. What is found is read from the statement's snapshot, so that an effect that this statement adds is not among it. A
 // grant is used by what begins with it, and by nothing that was begun before.
 const INTEND = `
   with fence as (${FENCE}), found as (
-    select status, outcome, tool, run_id || '.' || lease_token as owner from effects where ${THIS}
+    select status, outcome, tool, tool_version, run_id || '.' || lease_token as owner from effects where ${THIS}
   ), granted as (
     update grants set consumed_at = now(), consumed_by = $2 || '.' || $3
     where thread_id = $1 and message_id = $4 and call_id = $5 and grant_hash = $10 and consumed_at is null
+      and (expires_at is null or expires_at > clock_timestamp())
       and exists (select 1 from fence) and not exists (select 1 from found)
     returning approval_id
   ), added as (
-    insert into effects (thread_id, run_id, lease_token, message_id, call_id, args_hash, tool, effect, key, status)
-    select $1, $2, $3, $4, $5, $6, $7, $8, $9, 'intended' from fence
+    insert into effects (thread_id, run_id, lease_token, message_id, call_id, args_hash, tool, tool_version,
+      effect, key, status)
+    select $1, $2, $3, $4, $5, $6, $7, $11, $8, $9, 'intended' from fence
     where $10::text is null or exists (select 1 from granted)
     on conflict do nothing
     returning 1
   ), taken as (
-    update effects set status = 'intended', run_id = $2, lease_token = $3, ended_at = null
-    where ${THIS} and tool = $7 and (status = 'retry' or (status = 'intended' and effect <> 'once'))
+    update effects set status = 'intended', run_id = $2, lease_token = $3, tool_version = $11,
+      ended_at = null
+    where ${THIS} and tool = $7 and tool_version in ('', $11)
+      and (status = 'retry' or (status = 'intended' and effect <> 'once'))
       and exists (select 1 from fence)
     returning 1
   )
@@ -42,13 +46,13 @@ const INTEND = `
   from fence left join found on true left join granted on true`
 
 const FIND = `
-  select status, outcome, tool, run_id || '.' || lease_token as owner from effects
+  select status, outcome, tool, tool_version, run_id || '.' || lease_token as owner from effects
   where thread_id = $1 and message_id = $2 and call_id = $3 and args_hash = $4 and tool = $5 and status <> 'retry'`
 
 const RETAKE = `
   with fence as (${FENCE})
-  update effects set run_id = $2, lease_token = $3
-  where ${THIS} and status = 'intended' and run_id || '.' || lease_token = $7 and exists (select 1 from fence)
+  update effects set status = 'intended', run_id = $2, lease_token = $3
+  where ${THIS} and status in ('intended', 'retry') and run_id || '.' || lease_token = $7 and exists (select 1 from fence)
   returning 1`
 
 // An effect that its own run has begun and no later one has taken over.
@@ -68,6 +72,7 @@ interface FoundRow {
   status: Effect['status'] | null
   outcome: Json
   tool: string | null
+  tool_version: string | null
   owner: string | null
 }
 
@@ -120,6 +125,7 @@ function ledgerOf(db: Database, run: ClaimedRun): Ledger {
           intent.effect,
           intent.key,
           intent.grant ?? null,
+          intent.toolVersion,
         ])
         const row = own(rows)
         if (row.approval_id !== null) recordUse(client, run, intent, row.approval_id)
@@ -185,6 +191,10 @@ function foundOf(row: FoundRow): Begun {
     case 'retry':
     case null:
       // `retry` and none were taken just now by another execution of the same call.
-      return { state: 'in_doubt', owner: row.owner ?? '' }
+      return { state: 'in_doubt', owner: row.owner ?? '', ...begunBy(row) }
   }
+}
+
+function begunBy({ tool_version: toolVersion }: FoundRow): { toolVersion?: string } {
+  return toolVersion === null || toolVersion === '' ? {} : { toolVersion }
 }

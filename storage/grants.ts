@@ -7,11 +7,17 @@ import { type Cause, person, type Who } from './record-of-holds.ts'
 
 // The newest word on a call is the one that counts.
 const COMMIT = `
-  insert into grants (thread_id, approval_id, message_id, call_id, grant_hash, tool, tool_version, policy_version)
-  values ($1, $2, $3, $4, $5, $6, $7, $8)
+  insert into grants (thread_id, approval_id, message_id, call_id, grant_hash, tool, tool_version, policy_version,
+    expires_at)
+  values ($1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp() + make_interval(secs => $9))
   on conflict (thread_id, message_id, call_id) where consumed_at is null do update
   set approval_id = excluded.approval_id, grant_hash = excluded.grant_hash, tool = excluded.tool,
-    tool_version = excluded.tool_version, policy_version = excluded.policy_version, created_at = excluded.created_at`
+    tool_version = excluded.tool_version, policy_version = excluded.policy_version, created_at = excluded.created_at,
+    expires_at = excluded.expires_at`
+
+/** As long as people had to decide, but no shorter than a server takes to come back; where they had no end, a month. */
+const LEAST_S = 600
+const MOST_S = 30 * 86_400
 
 /** What a statement that revokes grants returns of each, so that it can be recorded. */
 export const REVOKED = 'approval_id, message_id, call_id, tool, grant_hash'
@@ -33,6 +39,7 @@ export async function commitGrant(client: Transaction, hold: Hold, args: Json, b
     tool,
     tool_version,
     policy_version,
+    Math.max(LEAST_S, hold.needs.expires_in ?? MOST_S),
   ])
   const grant = { approval_id, message_id, call_id, tool, grant_hash: hash }
   recordGrant(client, 'grant.committed', thread_id, person(by), grant, { tool_version, policy_version })

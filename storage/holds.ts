@@ -26,7 +26,11 @@ const NEWEST = `
   select h.*, exists (
     select 1 from effects e
     where e.thread_id = $1 and e.message_id = $2 and e.call_id = $3 and e.args_hash = h.released_hash
-  ) as begun
+  ) as begun, exists (
+    select 1 from grants g
+    where g.thread_id = $1 and g.approval_id = h.approval_id and g.consumed_at is null
+      and g.expires_at <= clock_timestamp()
+  ) as lapsed
   from holds h
   where thread_id = $1 and message_id = $2 and call_id = $3 and kind = 'tool'
   order by decided_at desc nulls first
@@ -75,9 +79,10 @@ export function createHolds(db: Database): Holds {
         votes: row.votes,
         escalated: row.escalated_at !== null,
         toolVersion: row.tool_version,
-        // Of the arguments that an edit put in the place of the others, nobody was shown anything.
-        previewHash: row.status === 'edited' ? null : row.preview_hash,
+        // Of the arguments that somebody edited alone, nobody was shown anything.
+        previewHash: row.status === 'edited' ? (row.proposal?.preview_hash ?? null) : row.preview_hash,
         begun: row.begun,
+        lapsed: row.lapsed,
       }
     },
     async askedAgain(call) {
@@ -103,7 +108,7 @@ export function createHolds(db: Database): Holds {
   }
 }
 
-type NewestRow = HoldRow & { released_hash: string | null; begun: boolean }
+type NewestRow = HoldRow & { released_hash: string | null; begun: boolean; lapsed: boolean }
 
 async function newestOf(db: Database, { threadId, messageId, callId }: CallKey) {
   const { rows } = await db.query<NewestRow>(NEWEST, [threadId, messageId, callId])

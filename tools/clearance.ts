@@ -1,10 +1,11 @@
 import { approvalId, grantHash } from '../runtime/call.ts'
 import { type HoldRequest, peopleOf } from '../runtime/hold.ts'
+import { NOTHING_SHOWN, type Shown } from '../runtime/preview.ts'
 import { admitted, isQuorum } from '../runtime/quorum.ts'
 import type { Answer, Release, RunContext } from '../runtime/run-context.ts'
 import type { Tool } from './define.ts'
 import type { Call, Verdict } from './policy.ts'
-import { NOTHING_SHOWN, showCall, type Shown } from './preview.ts'
+import { showCall } from './preview.ts'
 
 /** What people's words make of a call. */
 export type Clearance =
@@ -53,21 +54,24 @@ async function askAgain(
 ): Promise<HoldRequest | undefined> {
   const compares = release.previewHash !== null
   const redeployed = release.toolVersion !== tool.version
-  const shown = compares || redeployed ? await showCall(tool, verdict.args, call.key, run) : NOTHING_SHOWN
-  if (!redeployed && shown.preview_hash === release.previewHash) return undefined
+  const stale = redeployed || release.lapsed
+  const shown = compares || stale ? await showCall(tool, verdict.args, call.key, run) : NOTHING_SHOWN
+  if (!stale && shown.preview_hash === release.previewHash) return undefined
   return requestAgain(tool, verdict, release, { shown, key: call.key, redeployed })
 }
 
 function requestAgain(
   tool: Tool,
   { action: _, ...verdict }: Verdict,
-  { approvalId: replaces, toolVersion }: Release,
+  { approvalId: replaces, toolVersion, lapsed }: Release,
   { shown, key, redeployed }: { shown: Shown; key: Call['key']; redeployed: boolean },
 ): HoldRequest {
   const was = toolVersion === '' ? 'before versions were noted' : `for version ${toolVersion}`
   const why = redeployed
     ? `It was approved ${was} of the tool, which is now version ${tool.version}.`
-    : 'It was approved, but what it would do has changed since.'
+    : lapsed
+      ? 'It was approved, but too long ago.'
+      : 'It was approved, but what it would do has changed since.'
   return {
     ...verdict,
     ...shown,

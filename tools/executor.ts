@@ -6,12 +6,12 @@ import { type HoldRequest, type Needs, ONE_PERSON } from '../runtime/hold.ts'
 import { encode, type Json, toJson } from '../runtime/json.ts'
 import { newId } from '../runtime/ids.ts'
 import { LeaseLost } from '../runtime/lease.ts'
+import { NOTHING_SHOWN } from '../runtime/preview.ts'
 import { type Answer, currentRun, type RunContext } from '../runtime/run-context.ts'
 import { clear } from './clearance.ts'
 import { type Effect, type Tool, type ToolCallContext, ToolError, type ToolErrorCode } from './define.ts'
 import { permit } from './permit.ts'
 import { type Call, judge, parseArgs, riskOf } from './policy.ts'
-import { NOTHING_SHOWN } from './preview.ts'
 
 /** What a tool message carries (requirements TL-05). */
 export type ToolResult =
@@ -93,7 +93,8 @@ function effectOf(tool: Tool, args: Record<string, Json>): Effect {
 async function once(execute: Execute, effect: EffectKind): Promise<Execution> {
   const { tool, hash, call, run, grant } = execute
   const key = idempotencyKey(call.key, hash)
-  const intent: Intent = { call: call.key, argsHash: hash, tool: tool.name, effect, key, grant }
+  const { name, version: toolVersion } = tool
+  const intent: Intent = { call: call.key, argsHash: hash, tool: name, toolVersion, effect, key, grant }
   if (execute.refusal !== undefined) return await refuse(execute, intent, execute.refusal)
   await run.checkpointed(placeOf(call))
   // An execution that was given up meanwhile begins nothing: an intent of its own would be in doubt.
@@ -107,11 +108,13 @@ async function once(execute: Execute, effect: EffectKind): Promise<Execution> {
     case 'skipped':
       return refused('A person decided that this call is not run.')
     case 'ungranted':
-      return refused(`${tool.name} needs a person's approval, and the one that it had is used or withdrawn.`)
+      return refused(
+        `${tool.name} needs a person's approval, and the one that it had is used, withdrawn or over.`,
+      )
     case 'foreign':
       return refused(`This call was begun by ${intention.tool}, and by nothing else.`)
     case 'in_doubt':
-      return await resolveDoubt(execute, intent, intention.owner)
+      return await resolveDoubt(execute, intent, intention)
     case 'begin':
       return await perform(execute, intent)
   }
@@ -121,7 +124,7 @@ async function once(execute: Execute, effect: EffectKind): Promise<Execution> {
 async function refuse(execute: Execute, intent: Intent, refusal: string): Promise<Execution> {
   const found = await execute.run.ledger.find(intent)
   if (found?.state === 'ended') return found.outcome as ToolResult
-  return found?.state === 'in_doubt' ? await resolveDoubt(execute, intent, found.owner) : refused(refusal)
+  return found?.state === 'in_doubt' ? await resolveDoubt(execute, intent, found) : refused(refusal)
 }
 
 async function perform(execute: Execute, intent: Intent): Promise<Execution> {
@@ -131,15 +134,22 @@ async function perform(execute: Execute, intent: Intent): Promise<Execution> {
   const unsure = result.status === 'error' && (result.code === 'TIMEOUT' || result.code === 'INTERNAL')
   // It broke off somewhere in the middle: the same question as after a worker's death.
   if (unsure && intent.effect === 'once') {
-    const known = await resolveDoubt(execute, intent, undefined)
+    const known = await resolveDoubt(execute, intent, {})
     if (known.status !== 'error') return known
   }
   await run.ledger.conclude(intent, result.status === 'ok' ? 'done' : 'failed', toJson(result))
   return result
 }
 
-/** Asks the tool what became of an execution; where it cannot say, a person. `owner` is the lease that left it, if another's. */
-async function resolveDoubt(left: Execute, intent: Intent, owner: string | undefined): Promise<Execution> {
+/** An execution of which nobody knows the end: the lease that left it, if another's, and the version of the tool. */
+interface Doubt {
+  owner?: string
+  toolVersion?: string
+}
+
+/** Asks the tool what became of an execution; where it cannot say, a person. */
+async function resolveDoubt(left: Execute, intent: Intent, doubt: Doubt): Promise<Execution> {
+  const { owner } = doubt
   const execute = { ...left, attempt: newId() }
   const { tool, args, hash, call, run } = execute
   // To ask is to claim: an execution that was given up must not take the call from the one that has it now.
@@ -147,7 +157,11 @@ async function resolveDoubt(left: Execute, intent: Intent, owner: string | undef
   const probed = (await tool.probe?.(args, contextOf(execute, AbortSignal.timeout(tool.timeoutMs)))) ?? {
     state: 'unknown',
   }
-  if (probed.state === 'unknown') return askPerson(execute, owner ?? run.attempt)
+  if (probed.state === 'unknown') return askPerson(execute, owner ?? run.attempt, doubt.toolVersion)
+  // People released what the version did that began it. To run this one is another question.
+  const redeployed = doubt.toolVersion !== undefined && doubt.toolVersion !== tool.version
+  if (probed.state !== 'happened' && redeployed && execute.refusal === undefined)
+    return askPerson(execute, owner ?? run.attempt, doubt.toolVersion)
   if (owner !== undefined) await run.ledger.retake(intent, owner)
   if (probed.state === 'happened') {
     const result = limited(probed.result, tool.outputLimit)
@@ -163,7 +177,15 @@ async function resolveDoubt(left: Execute, intent: Intent, owner: string | undef
   return { status: 'error', code: 'TIMEOUT', message: `${call.tool} did not happen (${hash.slice(0, 8)}).` }
 }
 
-function askPerson({ tool, args, hash, call, needs }: Execute, owner: string): Execution {
+function askPerson(
+  { tool, args, hash, call, needs }: Execute,
+  left: string,
+  begunBy: string = tool.version,
+): Execution {
+  const same = begunBy === tool.version
+  const version = same ? '' : ` by version ${begunBy}, and is version ${tool.version} now`
+  // What people say of one version they do not say of the next.
+  const owner = same ? left : `${left} ${tool.version}`
   return {
     status: 'in_doubt',
     ask: {
@@ -183,7 +205,7 @@ function askPerson({ tool, args, hash, call, needs }: Execute, owner: string): E
       tool_version: tool.version,
       ...NOTHING_SHOWN,
       replaces: null,
-      reason: `${tool.name} was begun and its end is not known: it may or may not have happened. Respond with its result if it did, approve to run it if it did not, reject to skip it.`,
+      reason: `${tool.name} was begun${version}, and its end is not known: it may or may not have happened. Respond with its result if it did, approve to run it if it did not, reject to skip it.`,
     },
   }
 }

@@ -1,10 +1,10 @@
 import { approvalId, argsHash, type CallKey, hasCanonicalForm } from '../runtime/call.ts'
 import { type Needs, ONE_PERSON } from '../runtime/hold.ts'
 import { toJson, type Json } from '../runtime/json.ts'
+import { NOTHING_SHOWN, type Shown } from '../runtime/preview.ts'
 import type { Risk, Tool } from './define.ts'
 import { inForce } from './policy/current.ts'
 import { decide } from './policy/decide.ts'
-import { NOTHING_SHOWN, type Shown } from './preview.ts'
 
 /** What is to happen with one call of a message. Written into the state once, never computed again on resume. */
 export interface Verdict extends Shown {

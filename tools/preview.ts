@@ -1,4 +1,4 @@
-import { Preview, MAX_PREVIEW, previewHash } from '../runtime/preview.ts'
+import { Preview, MAX_PREVIEW, NOTHING_SHOWN, previewHash, type Shown } from '../runtime/preview.ts'
 import type { CallKey } from '../runtime/call.ts'
 import type { Json } from '../runtime/json.ts'
 import type { RunContext } from '../runtime/run-context.ts'
@@ -7,15 +7,6 @@ import { type Tool, ToolError } from './define.ts'
 /** The longest that whoever asks for an approval waits for the preview. */
 export const PREVIEW_MS = 5_000
 const MAX_REASON = 200
-
-/** What people are shown of a call; `no_preview` says why it is nothing, where the tool would have had something. */
-export interface Shown {
-  preview: Preview | null
-  preview_hash: string | null
-  no_preview: string | null
-}
-
-export const NOTHING_SHOWN: Shown = { preview: null, preview_hash: null, no_preview: null }
 
 /** Asks the tool what the call would do. It never fails: a preview that does not come is one that is not there. */
 export async function showCall(

@@ -72,7 +72,16 @@ const Quorum = {
       roles: z.array(z.string()).optional().describe('That they had when they said it'),
     }),
   ),
-  proposal: z.object({ ...Said, args: z.json(), args_hash: z.string() }).nullable(),
+  proposal: z
+    .object({
+      ...Said,
+      args: z.json(),
+      args_hash: z.string(),
+      preview: Preview.nullish(),
+      preview_hash: z.string().nullish(),
+      no_preview: z.string().nullish(),
+    })
+    .nullable(),
   comments: z.array(z.object({ ...Said, text: z.string() })),
   escalated_at: z.string().nullable(),
   self_approval: z.boolean().describe('Whether there are no keys: then whoever asked may release it'),

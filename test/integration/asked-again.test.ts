@@ -1,10 +1,11 @@
-import { afterAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeEach, expect, test, vi } from 'vitest'
 import type { Hold } from '../../runtime/hold.ts'
 import { newId } from '../../runtime/ids.ts'
 import { onEachDatabase } from '../support/each-database.ts'
 import { forget, times } from '../support/grants/journal.ts'
 import { deployed, failing } from '../support/grants/tools.ts'
 import { says, untilThread, useStage } from '../support/stage.ts'
+import { openDatabase } from '../support/storage.ts'
 
 onEachDatabase((database) => {
   const stage = useStage(database, { HOLDPOINT_CONFIG: 'test/support/grants/langgraph.json' })
@@ -28,6 +29,74 @@ onEachDatabase((database) => {
     await carriedOut(threadId, again)
     expect(times(note)).toBe(1)
   })
+
+  test('what one version of a tool has begun, no other goes on with but by a person’s word', async () => {
+    const { threadId, hold, note } = await held('draft')
+    const began = (count: number) =>
+      vi.waitFor(() => expect(times(`draft ${note}`)).toBe(count), { timeout: 15_000, interval: 20 })
+    const stopped = async (decided: Hold) => {
+      const answer = await stage.decide(decided.approval_id, { type: 'approve' })
+      return async () => {
+        const run = `/threads/${threadId}/runs/${answer.json<Hold>().resumed_run_id}`
+        await stage.http('POST', `${run}/cancel?wait=1`)
+      }
+    }
+    const stop = await stopped(hold)
+    await began(1)
+    await stop()
+    const goOn = { assistant_id: 'agent', input: null }
+    deployed.version = '2'
+    await stage.http('POST', `/threads/${threadId}/runs/wait`, goOn)
+    const doubt = await pending(threadId)
+    expect(doubt).toMatchObject({
+      kind: 'in_doubt',
+      tool_version: '2',
+      reason: expect.stringContaining('was begun by version 1, and is version 2 now'),
+    })
+    expect(times(`draft ${note}`)).toBe(1)
+    // People said so of version 2: what is deployed meanwhile asks once more.
+    deployed.version = '3'
+    const answer = await stage.decide(doubt.approval_id, { type: 'approve' })
+    await stage.client.runs.join(threadId, answer.json<Hold>().resumed_run_id ?? '')
+    const again = await pending(threadId)
+    expect(again).toMatchObject({ kind: 'in_doubt', tool_version: '3' })
+    expect(times(`draft ${note}`)).toBe(1)
+    const stopAgain = await stopped(again)
+    await began(2)
+    await stopAgain()
+  })
+
+  // An embedded database has one user, who is the server.
+  test.skipIf(database.embedded)(
+    'an approval that nobody has used in its time is asked for again',
+    async () => {
+      const notes = [newId(), newId()]
+      stage.model.play([{ toolCalls: notes.map((note) => ({ name: 'put', args: { note } })) }])
+      const threadId = await stage.thread()
+      await stage.client.runs.wait(threadId, 'agent', { input: says('Note both.') })
+      const [first, second] = await stage.holds(threadId, 'pending')
+      if (first === undefined || second === undefined) throw new Error('Two calls wait.')
+      const db = await openDatabase(database.place)
+      await stage.decide(first.approval_id, { type: 'approve' })
+      const { rows } = await db.query(
+        `select round(extract(epoch from expires_at - created_at))::integer as lives from grants where approval_id = $1`,
+        [first.approval_id],
+      )
+      expect(rows).toEqual([{ lives: 14_400 }])
+      await db.query('update grants set expires_at = now() where approval_id = $1', [first.approval_id])
+      await db.close()
+      await approve(second)
+      await untilThread(stage.client, threadId, 'interrupted')
+      expect(notes.map(times)).toEqual([0, 1])
+      const again = await pending(threadId)
+      expect(again).toMatchObject({
+        replaces: first.approval_id,
+        reason: expect.stringMatching(/^It was approved, but too long ago\./),
+      })
+      await carriedOut(threadId, again)
+      expect(notes.map(times)).toEqual([1, 1])
+    },
+  )
 
   test('a preview that throws is none, in one line that says why, and then nothing is compared', async () => {
     deployed.shown = failing('The registry does not answer.\nIts stack.')

@@ -151,7 +151,7 @@ onEachDatabase((database) => {
     expect(await mailsAbout(subject, stage.mails)).toBe(1)
   })
 
-  test('an edit is not compared: nobody was shown what it would do', async () => {
+  test('an edit of the one who releases it is not compared: nobody was shown what it would do', async () => {
     const { threadId, hold } = await heldWrite()
     stage.model.play([{ content: 'Written.' }])
     const args = { path: PATH, content: 'edited\n' }

@@ -127,6 +127,7 @@ onEachDatabase((database) => {
       call: { threadId, messageId: 'm', callId: 'c' },
       argsHash: 'a'.repeat(64),
       tool: 'send_email',
+      toolVersion: '1',
       effect: 'once',
       grant: undefined,
       key: run.run_id,

@@ -4,6 +4,7 @@ import { LOCAL } from '../../../runtime/people.ts'
 import { newId } from '../../../runtime/ids.ts'
 import { doubtId, grantHash } from '../../../runtime/call.ts'
 import { type HoldRequest, type Needs, ONE_PERSON } from '../../../runtime/hold.ts'
+import { NOTHING_SHOWN } from '../../../runtime/preview.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import {
   claimOf,
@@ -78,7 +79,15 @@ onEachDatabase((database) => {
     const doubt = doubtId(call, hash, 'owner')
     await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, LOCAL, undefined)
     const run = await claimOf(mine, await createWorker(mine), threadId)
-    const intent = { call, argsHash: hash, tool: 'send_email', effect: 'once', key: newId(), grant } as const
+    const intent = {
+      call,
+      argsHash: hash,
+      tool: 'send_email',
+      toolVersion: '1',
+      effect: 'once',
+      key: newId(),
+      grant,
+    } as const
     expect(await createEffects(mine.db).ledger(run).intend(intent)).toEqual({ state: 'begin' })
     const asked = { ...state.holds[0], kind: 'in_doubt', owner: 'owner', approval_id: doubt } as HoldRequest
     const interruptId = newId().replaceAll('-', '')
@@ -163,6 +172,7 @@ onEachDatabase((database) => {
       args: { n: 5 },
       hash: 'edited',
       needs: { ...ONE_PERSON, who: ['approver', 'ops'] },
+      shown: NOTHING_SHOWN,
     })
     expect(await mine.holds.get(ids[1] ?? '')).toMatchObject({
       needs: { approvers: 1, who: ['approver', 'ops'] },

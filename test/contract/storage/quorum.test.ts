@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { argsHash } from '../../../runtime/call.ts'
+import { NOTHING_SHOWN } from '../../../runtime/preview.ts'
 import { type Decision, type Needs, ONE_PERSON } from '../../../runtime/hold.ts'
 import { newId } from '../../../runtime/ids.ts'
 import { hasRole, LOCAL, type Person, type Role } from '../../../runtime/people.ts'
@@ -371,7 +372,12 @@ onEmbedded((database) => {
           ...(type === 'approve' ? { args_hash: seen } : {}),
           ...(step === 'respond' ? { message: 'x' } : {}),
         }
-        return await holds.decide(id, decision, who, step === 'edit' ? { ...other, needs } : undefined)
+        return await holds.decide(
+          id,
+          decision,
+          who,
+          step === 'edit' ? { ...other, needs, shown: NOTHING_SHOWN } : undefined,
+        )
       }
     }
   }

@@ -1,6 +1,7 @@
 import { Annotation, END, START, StateGraph } from '@langchain/langgraph'
 import { expect, test } from 'vitest'
 import { LOCAL } from '../../../runtime/people.ts'
+import { NOTHING_SHOWN } from '../../../runtime/preview.ts'
 import { ONE_PERSON } from '../../../runtime/hold.ts'
 import type { Json } from '../../../runtime/json.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
@@ -140,6 +141,7 @@ onEachDatabase((database) => {
       args,
       hash: 'h',
       needs: ONE_PERSON,
+      shown: NOTHING_SHOWN,
     })
     expect((await storage.mine.holds.get(first?.approval_id ?? ''))?.decisions).toMatchObject([
       { type: 'edit', args, message, by: 'local' },

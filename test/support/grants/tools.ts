@@ -23,28 +23,28 @@ const relay = defineTool({
   run: (args, call) => put.run(args, call),
 })
 
-/** Begins, and ends with its run. */
-const draft = defineTool({
-  ...held,
-  name: 'draft',
-  effect: 'idempotent',
-  timeoutMs: 60_000,
-  run: ({ note }, call) => {
-    happened(`draft ${note}`)
-    return new Promise<never>((_, reject) =>
-      call.signal.addEventListener('abort', () => reject(call.signal.reason as Error)),
-    )
-  },
-})
-
 /** What a test says of the tools; a new version is a new deployment. */
 export const deployed = {
   version: '1',
   shown: (_call: PreviewContext): Promise<unknown> => Promise.resolve({ kind: 'text', text: 'the same' }),
 }
-const edition = Object.defineProperty(defineTool({ ...held, name: 'edition' }), 'version', {
-  get: () => deployed.version,
-})
+const ofVersion = (tool: object) => Object.defineProperty(tool, 'version', { get: () => deployed.version })
+const edition = ofVersion(defineTool({ ...held, name: 'edition' }))
+/** Begins, and ends with its run. */
+const draft = ofVersion(
+  defineTool({
+    ...held,
+    name: 'draft',
+    effect: 'idempotent',
+    timeoutMs: 60_000,
+    run: ({ note }, call) => {
+      happened(`draft ${note}`)
+      return new Promise<never>((_, reject) =>
+        call.signal.addEventListener('abort', () => reject(call.signal.reason as Error)),
+      )
+    },
+  }),
+)
 const shown = defineTool({
   ...held,
   name: 'shown',
