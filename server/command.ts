@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { LINK_USAGE, type LinkCommand, readLinkCommand } from './link-command.ts'
+import { MCP_USAGE, type McpCommand, readMcpCommand } from './mcp-command.ts'
 import type { PolicyQuestion } from './policy-report.ts'
 import { PEOPLE_USAGE, type PeopleCommand, readPeopleCommand } from './people-command.ts'
 import { versionOf } from './version.ts'
@@ -11,6 +12,7 @@ holdpoint policy check [--policy FILE] [--json]
 holdpoint policy test CALLS [--policy FILE] [--json]
 ${PEOPLE_USAGE}
 ${LINK_USAGE}
+${MCP_USAGE}
 holdpoint webhooks create | list | test | rotate | disable | enable | delete | dead | redeliver | secret
 holdpoint --version | --help
 
@@ -31,6 +33,8 @@ keys and people say who may come in, and as what: viewer, operator, approver, se
 key, nobody comes in without. An embedded database has room for one process: stop the server first.
 approvals link makes an address by which somebody who has a key decides an approval once, without it. It begins with
 HOLDPOINT_PUBLIC_URL, or with HOST and PORT.
+mcp check asks the MCP servers of holdpoint.mcp.json whether their tools are as they were approved; mcp approve shows what
+is new or changed, and approves it (docs/mcp.md).
 webhooks says who is told of approvals and runs: holdpoint webhooks --help.
 
 An option counts more than the variable of the environment beside it. Every other setting is such a variable:
@@ -79,6 +83,9 @@ export async function command(argv: string[]): Promise<void> {
   } else if (asked.link !== undefined) {
     const { linkApproval } = await import('./manage.ts')
     process.exitCode = await linkApproval(asked.link)
+  } else if (asked.mcp !== undefined) {
+    const { manageMcp } = await import('./manage.ts')
+    process.exitCode = await manageMcp(asked.mcp)
   } else {
     // Half a second that the answers above need not wait for.
     const { main } = await import('./main.ts')
@@ -119,6 +126,8 @@ interface Asked {
   people?: PeopleCommand
   /** A link is to be made, and nothing served. */
   link?: LinkCommand
+  /** MCP servers are to be asked, and nothing served. */
+  mcp?: McpCommand
   help?: boolean
   version?: boolean
 }
@@ -132,6 +141,10 @@ function understand(argv: string[]): Asked | { problem: string } {
     if (argv[0] === 'approvals') {
       const link = readLinkCommand(argv)
       return link === undefined ? { help: true } : { link }
+    }
+    if (argv[0] === 'mcp') {
+      const mcp = readMcpCommand(argv)
+      return mcp === undefined ? { help: true } : { mcp }
     }
     const { values, positionals } = parseArgs({ args: argv, options: OPTIONS, allowPositionals: true })
     const [name = 'serve', ...more] = positionals
@@ -175,7 +188,7 @@ function understandPolicy(
   return { problem: 'What a policy is asked is policy check, or policy test CALLS.' }
 }
 
-function settingsOf(asked: Omit<Asked, 'people' | 'link'>): Record<string, string> {
+function settingsOf(asked: Omit<Asked, 'people' | 'link' | 'mcp'>): Record<string, string> {
   const given = Object.entries(SETTINGS).map(([option, setting]) => [
     setting,
     asked[option as keyof typeof SETTINGS],

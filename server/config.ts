@@ -53,6 +53,7 @@ const Environment = z.object({
   HOLDPOINT_SQL_WRITE_URL: postgresUrl,
   HOLDPOINT_SQL_WRITE_TABLES: tables,
   HOLDPOINT_SQL_FUNCTIONS: tables,
+  HOLDPOINT_TOOL_SECRETS: list,
   HOLDPOINT_MODELS: list,
   OPENAI_API_KEY: z.string().optional(),
   OPENAI_BASE_URL: z.url().optional(),
@@ -106,6 +107,8 @@ export interface Config {
     writeTables: string[]
     functions: string[]
   }
+  /** Names of the environment's variables that tools may be given. */
+  toolSecrets: string[]
   /** In order of preference; empty where the rehearsal model answers. */
   models: string[]
   openaiApiKey: string | undefined
@@ -180,6 +183,7 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
       writeTables: env.HOLDPOINT_SQL_WRITE_TABLES,
       functions: env.HOLDPOINT_SQL_FUNCTIONS,
     },
+    toolSecrets: env.HOLDPOINT_TOOL_SECRETS,
     models: real ? (env.HOLDPOINT_MODELS.length > 0 ? env.HOLDPOINT_MODELS : [DEFAULT_MODEL]) : [],
     openaiApiKey: env.OPENAI_API_KEY,
     openaiBaseUrl: env.OPENAI_BASE_URL,

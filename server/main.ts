@@ -18,6 +18,7 @@ import { secretOf } from '../storage/connect.ts'
 import { openStorage } from '../storage/open.ts'
 import { CLOCK } from '../tools/current-time.ts'
 import { guardedAgent, HTTP_ACCESS } from '../tools/http-guard.ts'
+import { createMcpConnections, MCP } from '../tools/mcp/connections.ts'
 import { MAILER, outboxMailer, smtpMailer } from '../tools/mailer.ts'
 import { POLICY } from '../tools/policy/current.ts'
 import { beyondOne } from '../tools/policy/needs.ts'
@@ -26,6 +27,7 @@ import { checkEditBy } from '../tools/registry.ts'
 import { createSqlAccess, SQL_ACCESS } from '../tools/sql/access.ts'
 import { createChildSandbox } from '../tools/sandbox/child.ts'
 import { SANDBOX } from '../tools/sandbox/sandbox.ts'
+import { SECRETS, secretsOf } from '../tools/secrets.ts'
 import { createWorkspaces } from '../tools/workspace.ts'
 import { createApp } from './app.ts'
 import { checkReach, type Config, loadConfig } from './config.ts'
@@ -111,6 +113,9 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
     closers.push(() => sandbox.close())
     const sql = createSqlAccess(config.sql)
     closers.push(() => sql.close())
+    const secrets = secretsOf(config.toolSecrets, process.env)
+    const mcp = createMcpConnections(secrets)
+    closers.push(() => mcp.close())
     const services = new Services()
       .with(MODEL, model)
       .with(WORKSPACES, workspaces)
@@ -122,6 +127,8 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       .with(POLICY, policy)
       .with(HTTP_ACCESS, { hosts: config.httpHosts })
       .with(SQL_ACCESS, sql)
+      .with(SECRETS, secrets)
+      .with(MCP, mcp)
       .with(CLOCK, clock ?? storage.now)
 
     const shapes = config.interop ? interop : untouched

@@ -3,13 +3,16 @@ import { webhookKeys } from '../runtime/webhook-secret.ts'
 import { secretOf } from '../storage/connect.ts'
 import { openStorage } from '../storage/open.ts'
 import { verifyRecord } from '../storage/verify-record.ts'
+import { comparePins } from '../tools/mcp/approve.ts'
 import { judgeRecorded } from '../tools/policy/recorded-calls.ts'
 import { NO_RULES, readPolicy } from '../tools/policy/schema.ts'
 import { TOOLS } from '../tools/registry.ts'
+import { secretsOf } from '../tools/secrets.ts'
 import { reportAudit } from './audit-report.ts'
 import { type Config, loadConfig } from './config.ts'
 import { type LinkCommand, makeLink } from './link-command.ts'
 import { ownUrl } from './listen.ts'
+import { type McpCommand, reportMcp } from './mcp-command.ts'
 import { carryOut, type PeopleCommand } from './people-command.ts'
 import { findPolicy } from './policy-file.ts'
 import { type PolicyQuestion, reportPolicy } from './policy-report.ts'
@@ -21,6 +24,8 @@ import type { WebhooksCommand } from './webhooks-options.ts'
 
 /** Short enough that a wrong address is told within the five seconds that a person waits. */
 const CONNECT_TIMEOUT_MS = 3_000
+/** For all MCP servers together: some fetch themselves first. */
+const MCP_MS = 120_000
 
 /** Verifies the record of the database that the settings name, and tells it. Returns the exit code. */
 export function audit(headsFile: string | undefined): Promise<number> {
@@ -86,6 +91,19 @@ export function linkApproval(command: LinkCommand): Promise<number> {
     } finally {
       await storage.close()
     }
+  })
+}
+
+/** Asks MCP servers for their tools, and tells or approves what they offer. Returns the exit code. */
+export function manageMcp(command: McpCommand): Promise<number> {
+  return told(async (say) => {
+    const secrets = secretsOf(loadConfig(process.env).toolSecrets, process.env)
+    const signal = AbortSignal.timeout(MCP_MS)
+    return await reportMcp(
+      command,
+      (file, write) => comparePins(resolve(file), secrets, { write, signal }),
+      say,
+    )
   })
 }
 

@@ -8,6 +8,7 @@ import { newId } from '../runtime/ids.ts'
 import { LeaseLost } from '../runtime/lease.ts'
 import { NOTHING_SHOWN } from '../runtime/preview.ts'
 import { type Answer, currentRun, type RunContext } from '../runtime/run-context.ts'
+import { cleanJson } from './clean-text.ts'
 import { clear } from './clearance.ts'
 import { type Effect, type Tool, type ToolCallContext, ToolError, type ToolErrorCode } from './define.ts'
 import { permit } from './permit.ts'
@@ -272,9 +273,11 @@ async function raceAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
 }
 
 function limited(result: unknown, limit: number): ToolResult {
-  const text = encode(result)
-  if (text.length <= limit) return { status: 'ok', result: JSON.parse(text) as Json }
-  return { status: 'ok', result: text.slice(0, limit), truncated: { shown: limit, total: text.length } }
+  const clean = cleanJson(toJson(result))
+  const text = encode(clean)
+  if (text.length <= limit) return { status: 'ok', result: clean }
+  const shown = text.slice(0, limit).toWellFormed()
+  return { status: 'ok', result: shown, truncated: { shown: limit, total: text.length } }
 }
 
 function refused(message: string): ToolResult {
