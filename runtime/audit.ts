@@ -42,6 +42,12 @@ export const AUDIT_KINDS = [
   'key.revoked',
   'person.roles',
   'person.disabled',
+  /** Who is told of approvals and runs. Neither its secret nor the path of its URL is in the record. */
+  'endpoint.created',
+  'endpoint.rotated',
+  'endpoint.disabled',
+  'endpoint.enabled',
+  'endpoint.deleted',
   /** A chain got its first entry: so that one that is deleted as a whole is missed. */
   'chain.begun',
 ] as const

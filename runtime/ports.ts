@@ -166,18 +166,18 @@ export interface Webhooks {
   prune(now: Date): Promise<void>
 }
 
-/** Who is told of approvals and runs. Changes count at once, on every server. */
+/** Who is told of approvals and runs. Changes count at once, on every server, and are recorded. `by`: unset, it is our doing. */
 export interface WebhookEndpoints {
   /** `secret`: sealed. */
-  create(endpoint: NewEndpoint, secret: string): Promise<void>
+  create(endpoint: NewEndpoint, secret: string, by?: string): Promise<void>
   list(): Promise<WebhookEndpoint[]>
   /** With what waits for it. */
-  delete(endpointId: string): Promise<boolean>
+  delete(endpointId: string, by?: string): Promise<boolean>
   /** `secret`: sealed. The one that it had signs as well for so long. */
-  rotate(endpointId: string, secret: string, overlapSeconds: number): Promise<boolean>
+  rotate(endpointId: string, secret: string, overlapSeconds: number, by?: string): Promise<boolean>
   /** It is told nothing more, and what waits for it is given up. */
-  disable(endpointId: string, because: string): Promise<boolean>
-  enable(endpointId: string): Promise<boolean>
+  disable(endpointId: string, because: string, by?: string): Promise<boolean>
+  enable(endpointId: string, by?: string): Promise<boolean>
   /** Queues an event of type `webhook.test`. Its id; `undefined` where there is no such endpoint, or it is disabled. */
   test(endpointId: string): Promise<string | undefined>
 }

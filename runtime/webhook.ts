@@ -58,6 +58,8 @@ export interface NewEndpoint {
   tools: string[]
   /** What the metadata of their threads must contain. */
   thread_metadata: Record<string, Json>
+  /** Whose approvals and runs; null: everybody's. */
+  tenant: string | null
 }
 
 /** Who is told of approvals and runs. Dates are ISO 8601. */

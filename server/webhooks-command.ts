@@ -10,6 +10,8 @@ interface CommandPorts {
   keys: WebhookKeys
 }
 
+const BY = 'command line'
+
 /** Does it, and returns what there is to tell. Throws one line where it cannot be done. */
 export async function manageWebhooks(ports: CommandPorts, command: WebhooksCommand): Promise<string[]> {
   const { webhooks, webhookEndpoints: endpoints, keys } = ports
@@ -18,7 +20,7 @@ export async function manageWebhooks(ports: CommandPorts, command: WebhooksComma
       const { name: _, ...wanted } = command
       const id = newId()
       const secret = newWebhookSecret()
-      await endpoints.create({ ...wanted, endpoint_id: id }, sealSecret(keys, id, secret))
+      await endpoints.create({ ...wanted, endpoint_id: id }, sealSecret(keys, id, secret), BY)
       return [
         `endpoint  ${id}`,
         ...shown(wanted),
@@ -40,20 +42,20 @@ export async function manageWebhooks(ports: CommandPorts, command: WebhooksComma
     case 'rotate': {
       const { id, overlapSeconds } = command
       const secret = newWebhookSecret()
-      found(id, await endpoints.rotate(id, sealSecret(keys, id, secret), overlapSeconds))
+      found(id, await endpoints.rotate(id, sealSecret(keys, id, secret), overlapSeconds, BY))
       const until = new Date(Date.now() + overlapSeconds * 1_000).toISOString()
       const old =
         overlapSeconds === 0 ? 'The old one signs nothing more.' : `The old one signs until ${until}.`
       return [`secret    ${secret}`, '', `The secret is shown this once. ${old}`]
     }
     case 'delete':
-      found(command.id, await endpoints.delete(command.id))
+      found(command.id, await endpoints.delete(command.id, BY))
       return [`Endpoint ${command.id} is deleted, with all that waited for it.`]
     case 'disable':
-      found(command.id, await endpoints.disable(command.id, 'Disabled by hand.'))
+      found(command.id, await endpoints.disable(command.id, 'Disabled by hand.', BY))
       return [`Endpoint ${command.id} is told nothing more. What waits for it is given up.`]
     case 'enable':
-      found(command.id, await endpoints.enable(command.id))
+      found(command.id, await endpoints.enable(command.id, BY))
       return [
         `Endpoint ${command.id} is told what happens from now on. holdpoint webhooks dead lists what it missed.`,
       ]
@@ -76,14 +78,15 @@ function found(id: string, is: boolean): void {
   if (!is) throw new Error(`There is no endpoint ${id}. holdpoint webhooks list shows them.`)
 }
 
-type Shown = Pick<WebhookEndpoint, 'url' | 'events' | 'tools' | 'thread_metadata' | 'description'>
+type Shown = Pick<WebhookEndpoint, 'url' | 'events' | 'tools' | 'thread_metadata' | 'tenant' | 'description'>
 
-function shown({ url, events, tools, thread_metadata: metadata, description }: Shown): string[] {
+function shown({ url, events, tools, thread_metadata: metadata, tenant, description }: Shown): string[] {
   return [
     `url       ${url}`,
     `events    ${events.length === 0 ? 'all' : events.join(', ')}`,
     ...(tools.length === 0 ? [] : [`tools     ${tools.join(', ')}`]),
     ...(Object.keys(metadata).length === 0 ? [] : [`metadata  ${JSON.stringify(metadata)}`]),
+    ...(tenant === null ? [] : [`tenant    ${tenant}`]),
     ...(description === '' ? [] : [`about     ${description}`]),
   ]
 }

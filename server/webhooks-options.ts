@@ -3,7 +3,8 @@ import { z } from 'zod'
 import type { NewEndpoint } from '../runtime/webhook.ts'
 import { EVENT_TYPES } from '../runtime/webhook-event.ts'
 
-export const WEBHOOKS_USAGE = `holdpoint webhooks create --url URL [--events TYPE,…] [--tools NAME,…] [--metadata JSON] [--description TEXT]
+export const WEBHOOKS_USAGE = `holdpoint webhooks create --url URL [--events TYPE,…] [--tools NAME,…] [--metadata JSON] [--tenant TENANT]
+                         [--description TEXT]
 holdpoint webhooks list
 holdpoint webhooks test ENDPOINT
 holdpoint webhooks rotate ENDPOINT [--overlap 24h]
@@ -19,6 +20,7 @@ Says who is told of approvals and runs. create and rotate show the endpoint's se
                       ${EVENT_TYPES.slice(4).join(', ')}; else all
   --tools NAME,…      approvals of these tools alone
   --metadata JSON     threads with this metadata alone, such as '{"graph_id":"react"}'
+  --tenant TENANT     approvals and runs of this tenant alone; else everybody's
   --overlap TIME      how long the old secret signs as well: 30m, 24h, 7d, 0
 
 test sends an event of type webhook.test. dead lists what was given up, and redeliver tries one of any state again.
@@ -48,6 +50,7 @@ export function readWebhooks([name = '', ...args]: string[]): WebhooksCommand {
         events: text,
         tools: text,
         metadata: text,
+        tenant: text,
         description: text,
       })
       return {
@@ -56,6 +59,7 @@ export function readWebhooks([name = '', ...args]: string[]): WebhooksCommand {
         events: listOf(values.events).map(eventOf),
         tools: listOf(values.tools),
         thread_metadata: metadataOf(values.metadata),
+        tenant: tenantOf(values.tenant),
         description: values.description ?? '',
       }
     }
@@ -114,6 +118,11 @@ function eventOf(given: string) {
   const type = EVENT_TYPES.find((one) => one === given)
   if (type === undefined) throw new Error(`--events has no "${given}", but ${EVENT_TYPES.join(', ')}.`)
   return type
+}
+
+function tenantOf(given: string | undefined): string | null {
+  if (given?.trim() === '') throw new Error('--tenant must name one, or be left out.')
+  return given ?? null
 }
 
 function metadataOf(given: string | undefined): NewEndpoint['thread_metadata'] {

@@ -6,15 +6,17 @@ import type { Queryable } from './database.ts'
 import { HOLD_COLUMNS, type HoldRow, toHold } from './hold-row.ts'
 import { CHANNEL } from './signals.ts'
 
-/** Whether endpoint `e` is to be told an event of that type, of that thread. */
-const wants = (type: string, threadId: string) => `
-  e.disabled_because is null and (e.events = '{}' or ${type} = any(e.events)) and (e.thread_metadata = '{}' or exists (
-    select 1 from threads t where t.thread_id = ${threadId} and t.metadata @> e.thread_metadata))`
+/** Whether endpoint `e` is to be told an event of that type, of a row's thread. */
+const wants = (type: string, row: string) => `
+  e.disabled_because is null and (e.tenant_id is null or e.tenant_id = ${row}.tenant_id)
+  and (e.events = '{}' or ${type} = any(e.events)) and (e.thread_metadata = '{}' or exists (
+    select 1 from threads t where t.thread_id = ${row}.thread_id and t.metadata @> e.thread_metadata))`
 
 const iso = (time: string) => `to_char(${time} at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
 
 /** What `runTold` reads of a run that has ended. */
-export const ENDED_RUN = 'thread_id, run_id, assistant_id, status, error, metadata, created_at, started_at'
+export const ENDED_RUN =
+  'thread_id, run_id, tenant_id, assistant_id, status, error, metadata, created_at, started_at'
 
 /**
  * Tells the endpoints of the ended runs in `runs`: for a `with` of the statement that ends them, so that a run that
@@ -29,13 +31,13 @@ export const runTold = (runs: string, paused: string) => `
   from (
     select *, case status when 'success' then 'run.completed' when 'error' then 'run.failed' when 'timeout' then 'run.failed' end as type
     from ${runs}
-  ) r join webhook_endpoints e on r.type is not null and ${wants('r.type', 'r.thread_id')}
+  ) r join webhook_endpoints e on r.type is not null and ${wants('r.type', 'r')}
   returning pg_notify('${CHANNEL}', '${topics.webhooks}')`
 
 const WANTED = `
   select ${HOLD_COLUMNS}, now() as told_at, (
     select array_agg(e.endpoint_id) from webhook_endpoints e
-    where ${wants('told.type', 'holds.thread_id')} and (e.tools = '{}' or holds.tool = any(e.tools))
+    where ${wants('told.type', 'holds')} and (e.tools = '{}' or holds.tool = any(e.tools))
   ) as endpoints, told.type
   from holds join unnest($1::uuid[], $2::text[]) as told (id, type) on told.id = holds.approval_id
   where exists (select 1 from webhook_endpoints)

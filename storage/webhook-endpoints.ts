@@ -1,16 +1,21 @@
+import type { AuditKind } from '../runtime/audit.ts'
+import type { Json } from '../runtime/json.ts'
 import type { WebhookEndpoints } from '../runtime/ports.ts'
 import { topics } from '../runtime/topics.ts'
 import type { WebhookEndpoint } from '../runtime/webhook.ts'
 import { TEST_EVENT } from '../runtime/webhook-event.ts'
 import { type Database, jsonb } from './database.ts'
+import { personOrUs } from './record-of-holds.ts'
 import { CHANNEL } from './signals.ts'
 
 const CREATE = `
-  insert into webhook_endpoints (endpoint_id, url, description, events, tools, thread_metadata, secret)
-  values ($1, $2, $3, $4, $5, $6::jsonb, $7)`
+  insert into webhook_endpoints (endpoint_id, url, description, events, tools, thread_metadata, secret, tenant_id)
+  values ($1, $2, $3, $4, $5, $6::jsonb, $7, $8)
+  returning url, tenant_id as tenant`
 
 const LIST = `
-  select endpoint_id, url, description, events, tools, thread_metadata, disabled_because, e.created_at,
+  select endpoint_id, url, description, events, tools, thread_metadata, tenant_id as tenant, disabled_because,
+    e.created_at,
     case when previous_until > clock_timestamp() then previous_until end as previous_until,
     coalesce(told.pending, 0) as pending, coalesce(told.dead, 0) as dead, told.delivered_at, told.last_error
   from webhook_endpoints e left join (
@@ -23,29 +28,31 @@ const LIST = `
 
 const DELETE = `
   with gone as (
-    delete from webhook_endpoints where endpoint_id = $1 returning endpoint_id
+    delete from webhook_endpoints where endpoint_id = $1 returning endpoint_id, url, tenant_id as tenant
   ), untold as (
     delete from webhooks where endpoint_id in (select endpoint_id from gone)
   )
-  select 1 from gone`
+  select url, tenant from gone`
 
 const ROTATE = `
   update webhook_endpoints
   set secret = $2, previous_secret = secret,
     previous_until = clock_timestamp() + make_interval(secs => $3::double precision)
   where endpoint_id = $1
-  returning 1`
+  returning url, tenant_id as tenant`
 
 const DISABLE = `
   with disabled as (
-    update webhook_endpoints set disabled_because = $2 where endpoint_id = $1 returning endpoint_id
+    update webhook_endpoints set disabled_because = $2 where endpoint_id = $1
+    returning endpoint_id, url, tenant_id as tenant
   ), given_up as (
     update webhooks set due_at = null, dead_at = clock_timestamp(), error = $2
     where endpoint_id in (select endpoint_id from disabled) and due_at is not null
   )
-  select 1 from disabled`
+  select url, tenant from disabled`
 
-const ENABLE = 'update webhook_endpoints set disabled_because = null where endpoint_id = $1 returning 1'
+const ENABLE = `
+  update webhook_endpoints set disabled_because = null where endpoint_id = $1 returning url, tenant_id as tenant`
 
 const TEST = `
   insert into webhooks (endpoint_id, type, payload)
@@ -60,20 +67,43 @@ interface Row extends Omit<WebhookEndpoint, 'created_at' | 'previous_until' | 'd
   delivered_at: Date | null
 }
 
+/** What the record says of a change, beside whose endpoint it is. */
+interface Told {
+  kind: Extract<AuditKind, `endpoint.${string}`>
+  by: string | undefined
+  [more: string]: Json | undefined
+}
+
 export function createWebhookEndpoints(db: Database): WebhookEndpoints {
-  const changes = async (sql: string, values: unknown[]) => (await db.query(sql, values)).rows.length > 0
+  const change = (sql: string, [id, ...values]: [string, ...unknown[]], { kind, by, ...data }: Told) =>
+    db.transaction(async (client) => {
+      const { rows } = await client.query<{ url: string; tenant: string | null }>(sql, [id, ...values])
+      for (const { url, tenant } of rows) {
+        // What comes after the host may be a secret of the receiver's.
+        const { origin } = new URL(url)
+        client.recorded.push({ kind, ...personOrUs(by), data: { endpoint_id: id, origin, tenant, ...data } })
+      }
+      return rows.length > 0
+    })
   return {
-    async create({ endpoint_id: id, url, description, events, tools, thread_metadata: metadata }, secret) {
-      await db.query(CREATE, [id, url, description, events, tools, jsonb(metadata), secret])
+    async create(endpoint, secret, by) {
+      const { endpoint_id: id, url, description, events, tools, thread_metadata: metadata, tenant } = endpoint
+      const values = [id, url, description, events, tools, jsonb(metadata), secret, tenant] as const
+      await change(CREATE, [...values], { kind: 'endpoint.created', by, events, tools })
     },
     async list() {
       const { rows } = await db.query<Row & Record<string, unknown>>(LIST)
       return rows.map(toEndpoint)
     },
-    delete: (endpointId) => changes(DELETE, [endpointId]),
-    rotate: (endpointId, secret, overlapSeconds) => changes(ROTATE, [endpointId, secret, overlapSeconds]),
-    disable: (endpointId, because) => changes(DISABLE, [endpointId, because]),
-    enable: (endpointId) => changes(ENABLE, [endpointId]),
+    delete: (id, by) => change(DELETE, [id], { kind: 'endpoint.deleted', by }),
+    rotate: (id, secret, overlapSeconds, by) =>
+      change(ROTATE, [id, secret, overlapSeconds], {
+        kind: 'endpoint.rotated',
+        by,
+        overlap_seconds: overlapSeconds,
+      }),
+    disable: (id, because, by) => change(DISABLE, [id, because], { kind: 'endpoint.disabled', by, because }),
+    enable: (id, by) => change(ENABLE, [id], { kind: 'endpoint.enabled', by }),
     async test(endpointId) {
       const { rows } = await db.query<{ webhook_id: string }>(TEST, [
         endpointId,

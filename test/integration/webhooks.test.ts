@@ -170,6 +170,7 @@ onPostgres((database) => {
       [['rotate', nobody, '--overlap', '2y'], 2, 'must be a time such as 30m'],
       [['rotate', 'x'], 2, '"x" is no id'],
       [['list', '--all'], 2, "Unknown option '--all'"],
+      [['create', '--url', 'http://127.0.0.1:1/', '--tenant', ''], 2, '--tenant must name one'],
       [['forget', nobody], 2, 'webhooks has no "forget"'],
       [['rotate', nobody], 1, `There is no endpoint ${nobody}. holdpoint webhooks list`],
       [['test', nobody], 1, `There is no enabled endpoint ${nobody}. holdpoint webhooks list`],

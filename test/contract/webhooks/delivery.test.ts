@@ -254,7 +254,7 @@ onEachDatabase((database) => {
 
   async function createAt({ url }: Receiver, keys: WebhookKeys, path: string) {
     const [id, secret] = [newId(), newWebhookSecret()]
-    const all = { description: '', events: [], tools: [], thread_metadata: {} }
+    const all = { description: '', events: [], tools: [], thread_metadata: {}, tenant: null }
     const endpoint = { ...all, endpoint_id: id, url: url + path }
     await storage.mine.webhookEndpoints.create(endpoint, sealSecret(keys, id, secret))
     return { id, secret }

@@ -6,6 +6,7 @@ import type { Outcome } from '../../../runtime/outcome.ts'
 import type { ClaimedRun } from '../../../runtime/run.ts'
 import type { NewEndpoint } from '../../../runtime/webhook.ts'
 import { newWebhookSecret, sealSecret, webhookKeys } from '../../../runtime/webhook-secret.ts'
+import { createAudit } from '../../../storage/audit.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import {
   claimOf,
@@ -177,6 +178,55 @@ onEachDatabase((database) => {
     })
   })
 
+  test('an endpoint of a tenant is told of that tenant’s approvals and runs alone', async () => {
+    const of = { acme: await create({ tenant: 'acme' }), other: await create({ tenant: 'other' }) }
+    const { mine } = storage
+    const threadId = await createThread(mine)
+    await mine.db.query(`update threads set tenant_id = 'acme' where thread_id = $1`, [threadId])
+    await createRun(mine, threadId)
+    const run = await claimOf(mine, await createWorker(mine), threadId)
+    const state = pausedState(threadId, [{ n: 1 }])
+    await end(run, endedWell(state))
+    await mine.holds.decide(state.holds[0]?.approval_id ?? '', { type: 'reject' }, LOCAL, undefined)
+    await held()
+    const all = await told()
+    expect(all.map(({ endpoint_id }) => endpoint_id)).toEqual(all.map(() => of.acme))
+    expect(all.map(({ type }) => type).toSorted()).toEqual([
+      'approval.decided',
+      'approval.requested',
+      'run.completed',
+    ])
+    expect(JSON.stringify(all)).not.toContain('"tenant_id":"default"')
+  })
+
+  test('what becomes of an endpoint is in the record of administration, without what opens it', async () => {
+    const { webhookEndpoints: endpoints, db } = storage.mine
+    const id = newId()
+    const url = 'https://hooks.example/services/T0P-S3CRET'
+    await endpoints.create(endpoint(id, { url, tenant: 'acme', tools: ['send_email'] }), 'sealed', 'ada')
+    await endpoints.rotate(id, 'sealed-anew', 60, 'ada')
+    await endpoints.disable(id, 'It answered 410.')
+    await endpoints.enable(id, 'ada')
+    await endpoints.delete(id, 'ada')
+    expect(await endpoints.delete(id, 'ada')).toBe(false)
+    const entries = await createAudit(db).search({
+      order: 'asc',
+      limit: 100,
+      administrationOf: 'acme',
+      allowed: {},
+    })
+    const own = entries.filter(({ data }) => data['endpoint_id'] === id)
+    const said = { endpoint_id: id, origin: 'https://hooks.example', tenant: 'acme' }
+    expect(own.map(({ kind, actor, data }) => [kind, actor, data])).toEqual([
+      ['endpoint.created', 'ada', { ...said, events: [], tools: ['send_email'] }],
+      ['endpoint.rotated', 'ada', { ...said, overlap_seconds: 60 }],
+      ['endpoint.disabled', 'holdpoint', { ...said, because: 'It answered 410.' }],
+      ['endpoint.enabled', 'ada', said],
+      ['endpoint.deleted', 'ada', said],
+    ])
+    expect(new Set(own.map(({ chain }) => chain))).toEqual(new Set(['administration']))
+  })
+
   test('the end of a run is as many statements with endpoints as without, and asks for none where none is', async () => {
     const { mine } = storage
     const statements: string[] = []
@@ -250,7 +300,16 @@ onEachDatabase((database) => {
 
   function endpoint(id: string, wants: Partial<NewEndpoint> = {}): NewEndpoint {
     const url = 'https://hooks.example/'
-    return { endpoint_id: id, url, description: '', events: [], tools: [], thread_metadata: {}, ...wants }
+    return {
+      endpoint_id: id,
+      url,
+      description: '',
+      events: [],
+      tools: [],
+      thread_metadata: {},
+      tenant: null,
+      ...wants,
+    }
   }
 
   async function create(wants: Partial<NewEndpoint> = {}): Promise<string> {
