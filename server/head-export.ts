@@ -1,5 +1,5 @@
-import { appendFile, open } from 'node:fs/promises'
-import { join } from 'node:path'
+import { appendFile, mkdir, open } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { Audit, AuditHead } from '../runtime/audit.ts'
 import type { Log } from '../runtime/ports.ts'
 
@@ -65,6 +65,8 @@ async function lastExport(file: string): Promise<Date | undefined> {
 async function write(file: string, heads: AuditHead[], asked: Date, log: Log): Promise<void> {
   if (heads.length === 0) return
   const at = asked.toISOString()
+  // On a PostgreSQL of its own a server may have kept nothing there yet.
+  await mkdir(dirname(file), { recursive: true })
   await appendFile(file, heads.map((head) => `${JSON.stringify({ at, ...head })}\n`).join(''), {
     mode: 0o600,
   })

@@ -221,7 +221,9 @@ onEachDatabase((database) => {
   })
 
   test('heads that change are exported, each once, to the file and to the log', async () => {
-    const dataDir = await temporaryDirectory()
+    const directory = await temporaryDirectory()
+    // As of a server that has kept nothing there yet.
+    const dataDir = join(directory, 'new')
     const log: unknown[] = []
     const info = (_message: string, fields?: Record<string, unknown>) => log.push(fields?.['heads'])
     const start = () =>
@@ -255,7 +257,7 @@ onEachDatabase((database) => {
     await storage.mine.db.query(changed, [`thread:${one}`])
     await start().close()
     expect(await seqs(one)).toEqual([1, 3])
-    await rm(dataDir, { recursive: true })
+    await rm(directory, { recursive: true })
   })
 
   test('a second begin changes nothing, and another secret is refused in one line', async () => {
