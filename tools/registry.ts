@@ -20,6 +20,7 @@ import { readFile } from './read-file.ts'
 import { recall } from './recall.ts'
 import { remember } from './remember.ts'
 import { runJavascript } from './run-javascript.ts'
+import { runPython } from './run-python.ts'
 import { sendEmail } from './send-email.ts'
 import { sqlExecute } from './sql-execute.ts'
 import { sqlQuery } from './sql-query.ts'
@@ -28,6 +29,7 @@ import { writeFile } from './write-file.ts'
 /** Every tool that Holdpoint brings. An agent has none of them until its graph names it. */
 export const TOOLS = [
   runJavascript,
+  runPython,
   listFiles,
   readFile,
   writeFile,

@@ -1,10 +1,8 @@
 import { z } from 'zod'
-import { defineTool, ToolError } from './define.ts'
-import { SANDBOX, type SandboxResult } from './sandbox/sandbox.ts'
+import { defineTool } from './define.ts'
+import { runCode } from './run-code.ts'
 
 const MAX_CODE = 100_000
-/** Characters of output that go with an error: the end of it, where the reason usually is. */
-const MAX_TAIL = 2_000
 
 export const runJavascript = defineTool({
   name: 'run_javascript',
@@ -21,45 +19,5 @@ export const runJavascript = defineTool({
   effect: 'none',
   timeoutMs: 12_000,
 
-  async run({ code }, call) {
-    const sandbox = await call.service(SANDBOX).open({ threadId: call.threadId })
-    try {
-      const result = await sandbox.run(code, { signal: call.signal })
-      call.signal.throwIfAborted()
-      return report(result)
-    } finally {
-      await sandbox.close()
-    }
-  },
+  run: ({ code }, call) => runCode('javascript', code, call),
 })
-
-function report(result: SandboxResult) {
-  const { status, value, stdout, stderr, truncated } = result
-  switch (status) {
-    case 'ok':
-      return {
-        value,
-        stdout,
-        ...(stderr === '' ? {} : { stderr }),
-        ...(truncated.length === 0 ? {} : { truncated }),
-      }
-    case 'timeout':
-      throw new ToolError('TIMEOUT', describe(result))
-    case 'guest_error':
-    case 'memory':
-    case 'output_limit':
-    case 'host_call_denied':
-      throw new ToolError('INVALID_ARGS', describe(result))
-    case 'crashed':
-    case 'cancelled':
-    case 'unavailable':
-      // Our own trouble, with our own paths in it: the executor tells the model no more than that.
-      throw new Error(describe(result))
-  }
-}
-
-function describe({ error, stdout, stderr }: SandboxResult): string {
-  const line = error?.line === undefined ? '' : ` (line ${error.line})`
-  const printed = (stdout + stderr).trimEnd().slice(-MAX_TAIL)
-  return `${error?.message ?? 'The code failed.'}${line}${printed === '' ? '' : `\nPrinted before:\n${printed}`}`
-}

@@ -1,5 +1,23 @@
-/** Over the largest file with its JSON escapes, so that every write a workspace would take fits. */
-export const MAX_FRAME_BYTES = 36 * 1024 * 1024
+/** Little enough to be parsed in some milliseconds: the host does nothing else meanwhile. */
+export const MAX_FRAME_BYTES = 4 * 1024 * 1024
+/** Characters of a longer text that go into one frame: at six bytes each at most. */
+const PART_CHARS = 256 * 1024
+const HIGH_SURROGATE = /[\ud800-\udbff]/
+/** Over the largest file in base64, so that every write that a workspace would take fits. */
+export const MAX_CALL_CHARS = 24 * 1024 * 1024
+
+/** A text cut into what fits into frames: all but the last go ahead of the frame that it belongs to. */
+export function cutText(text: string): { ahead: string[]; last: string } {
+  const ahead: string[] = []
+  let at = 0
+  while (text.length - at > PART_CHARS) {
+    // Never between the halves of a character, and base64 always between its groups of four.
+    const to = at + PART_CHARS - (HIGH_SURROGATE.test(text.charAt(at + PART_CHARS - 1)) ? 1 : 0)
+    ahead.push(text.slice(at, to))
+    at = to
+  }
+  return { ahead, last: text.slice(at) }
+}
 
 /** A frame is its length as four bytes, big-endian, and that many bytes of JSON. */
 export function encodeFrame(message: unknown): Buffer {

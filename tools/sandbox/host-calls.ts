@@ -1,11 +1,16 @@
+import { setImmediate as immediate } from 'node:timers/promises'
 import { z } from 'zod'
 import { RuntimeError } from '../../runtime/errors.ts'
 import type { Workspaces } from '../../runtime/workspaces.ts'
 
 /** What a guest may ask of the host, for one run. */
 export interface HostCalls {
-  /** `denied`: the guest asked for what it may not, or too often, and the run must end. */
-  answer(name: string, args: string[]): Promise<{ ok: boolean; text: string } | { denied: string }>
+  /** `ahead`: what the last argument begins with. `denied`: the guest asked for what it may not, or too often, and the run must end. */
+  answer(
+    name: string,
+    args: string[],
+    ahead?: string[],
+  ): Promise<{ ok: boolean; text: string } | { denied: string }>
   count(): number
   /** Paths written. */
   files(): string[]
@@ -15,25 +20,43 @@ const path = z.string().max(1024)
 const calls = {
   readFile: z.tuple([path]),
   writeFile: z.tuple([path, z.string()]),
+  /** As the two above, in base64. */
+  readBytes: z.tuple([path]),
+  writeBytes: z.tuple([path, z.string()]),
   listFiles: z.tuple([path]),
 }
+
+const TAKES_MUCH = new Set<string>(['writeFile', 'writeBytes'] satisfies (keyof typeof calls)[])
 
 export function createHostCalls(workspaces: Workspaces, threadId: string, limit: number): HostCalls {
   const written = new Set<string>()
   let count = 0
 
-  async function perform(name: keyof typeof calls, args: string[]): Promise<string> {
+  async function write(path: string, bytes: Uint8Array): Promise<string> {
+    const { size } = await workspaces.write(threadId, path, bytes)
+    written.add(path)
+    return JSON.stringify({ path, size })
+  }
+
+  async function perform(name: keyof typeof calls, args: string[], ahead: string[]): Promise<string> {
     switch (name) {
       case 'readFile': {
         const [path] = calls.readFile.parse(args)
         const { bytes } = await workspaces.read(threadId, path)
         return decode(bytes, path)
       }
+      case 'readBytes': {
+        const [path] = calls.readBytes.parse(args)
+        const { bytes } = await workspaces.read(threadId, path)
+        return Buffer.from(bytes).toString('base64')
+      }
       case 'writeFile': {
         const [path, content] = calls.writeFile.parse(args)
-        const { size } = await workspaces.write(threadId, path, Buffer.from(content))
-        written.add(path)
-        return JSON.stringify({ path, size })
+        return await write(path, await encode([...ahead, content], 'utf8'))
+      }
+      case 'writeBytes': {
+        const [path, content] = calls.writeBytes.parse(args)
+        return await write(path, await encode([...ahead, content], 'base64'))
       }
       case 'listFiles': {
         const [path] = calls.listFiles.parse(args)
@@ -43,19 +66,30 @@ export function createHostCalls(workspaces: Workspaces, threadId: string, limit:
     }
   }
 
-  async function answer(name: string, args: string[]) {
+  async function answer(name: string, args: string[], ahead: string[] = []) {
     count++
     if (count > limit)
       return { denied: `The code made more than ${limit} file calls. Read and write fewer, larger files.` }
-    if (!isCall(name)) return { denied: 'The code asked for something that the sandbox does not offer.' }
+    if (!isCall(name) || (ahead.length > 0 && !TAKES_MUCH.has(name)))
+      return { denied: 'The code asked for something that the sandbox does not offer.' }
     try {
-      return { ok: true, text: await perform(name, args) }
+      return { ok: true, text: await perform(name, args, ahead) }
     } catch (error) {
       return { ok: false, text: explain(error) }
     }
   }
 
   return { answer, count: () => count, files: () => [...written] }
+}
+
+/** Piece by piece, so that this process has time for others. */
+async function encode(pieces: string[], encoding: 'utf8' | 'base64'): Promise<Buffer> {
+  const encoded: Buffer[] = []
+  for (const piece of pieces) {
+    encoded.push(Buffer.from(piece, encoding))
+    await immediate()
+  }
+  return Buffer.concat(encoded)
 }
 
 function isCall(name: string): name is keyof typeof calls {

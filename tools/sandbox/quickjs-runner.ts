@@ -1,13 +1,11 @@
 // The program that runs in the disposable child (runner-process.ts): frames in on stdin, frames out on stdout.
-import { readFileSync, writeSync } from 'node:fs'
-import { encodeFrame, frameReader, MAX_FRAME_BYTES } from './frames.ts'
-import type { GuestFrame, HostFrame } from './protocol.ts'
+import { readFileSync } from 'node:fs'
+import { frameReader, MAX_CALL_CHARS, MAX_FRAME_BYTES } from './frames.ts'
+import type { HostFrame } from './protocol.ts'
 import { runGuest, type GuestLimits, type Outside } from './quickjs-guest.ts'
+import { createOutput, encodeCall, send, writeAll } from './runner-output.ts'
 import type { Limits } from './sandbox.ts'
 
-/** The guest may print on for this long before what it said is sent. */
-const FLUSH_MS = 20
-const FLUSH_CHARS = 4_096
 const WARM_UP: GuestLimits = { wallMs: 5_000, memoryBytes: 32 * 1024 * 1024, resultBytes: 1_024 }
 
 /** Never used twice in a child, so that an answer to a run that is over cannot be taken for another's. */
@@ -21,6 +19,7 @@ async function main(wasmPath: string): Promise<void> {
   await runGuest(wasm, 'console.log(await 1)', WARM_UP, { print() {}, call: async () => '' })
 
   let calls = createCalls()
+  let ahead = ''
 
   async function run(code: string, limits: Limits): Promise<void> {
     const output = createOutput(limits)
@@ -35,12 +34,16 @@ async function main(wasmPath: string): Promise<void> {
   function receive(json: string): void {
     const frame = JSON.parse(json) as HostFrame
     if (frame.type === 'run') void run(frame.code, frame.limits)
-    else calls.settle(frame.id, frame.ok, frame.text)
+    else if (frame.type === 'part') ahead += frame.text
+    else {
+      calls.settle(frame.id, frame.ok, ahead + frame.text)
+      ahead = ''
+    }
   }
 
   // The end of stdin is the end of the parent.
   process.stdin.on('end', () => process.exit())
-  process.stdin.on('data', frameReader(2 * MAX_FRAME_BYTES, receive))
+  process.stdin.on('data', frameReader(MAX_FRAME_BYTES, receive))
   send({ type: 'ready' })
 }
 
@@ -59,8 +62,8 @@ function createCalls() {
 
   function add(name: string, args: string[]): Promise<string> {
     const id = ++callIds
-    const frame = encodeFrame({ type: 'call', id, name, args } satisfies GuestFrame)
-    if (bytes + frame.length > MAX_FRAME_BYTES) {
+    const frame = encodeCall(id, name, args)
+    if (bytes + frame.length > MAX_CALL_CHARS) {
       return Promise.reject(new Error('Too much is written at once. Write less, or await each writeFile().'))
     }
     bytes += frame.length
@@ -81,39 +84,4 @@ function createCalls() {
   }
 
   return { add, settle }
-}
-
-/** Sends what is printed in pieces, so that it survives a kill, and drops what is over the limit. */
-function createOutput(limits: Limits) {
-  const left = { stdout: limits.stdoutBytes + 1, stderr: limits.stderrBytes + 1 }
-  const held = { stdout: '', stderr: '' }
-  let flushedAt = 0
-
-  function flush(): void {
-    for (const stream of ['stdout', 'stderr'] as const) {
-      if (held[stream] !== '') send({ type: 'print', stream, text: held[stream] })
-      held[stream] = ''
-    }
-    flushedAt = performance.now()
-  }
-
-  function print(stream: 'stdout' | 'stderr', text: string): void {
-    if (left[stream] <= 0) return
-    // One character over the limit tells the host that there was more.
-    const kept = text.slice(0, left[stream])
-    left[stream] -= kept.length
-    held[stream] += kept
-    if (held[stream].length > FLUSH_CHARS || performance.now() - flushedAt > FLUSH_MS) flush()
-  }
-
-  return { flush, print }
-}
-
-function send(frame: GuestFrame): void {
-  writeAll(encodeFrame(frame))
-}
-
-/** Synchronous: the guest may block this process in the next moment. */
-function writeAll(bytes: Buffer): void {
-  for (let at = 0; at < bytes.length;) at += writeSync(1, bytes, at)
 }

@@ -1,9 +1,10 @@
-import { startRunner, type RunnerProcess } from './runner-process.ts'
+import type { RunnerProcess } from './runner-process.ts'
+import type { StartLimits } from './runner-programs.ts'
 
 /** Owns every child. A child that a thread has used is never given to another thread. */
 export interface RunnerPool {
   /** The caller's until it is given back. May still be booting. */
-  take(threadId: string, cpuMs: number): RunnerProcess
+  take(threadId: string, limits: StartLimits): RunnerProcess
   /** Takes a healthy child back, to be the same thread's next one. */
   keep(threadId: string, runner: RunnerProcess): void
   /** Ends all children, and resolves when they are gone. */
@@ -13,25 +14,28 @@ export interface RunnerPool {
 export interface PoolOptions {
   /** Children booted ahead; the first `take` boots them. */
   spares: number
-  /** CPU milliseconds of a child in the pool; another limit gets a child of its own. */
-  cpuMs: number
+  /** Children that wait for their thread's next call at most. The longest waiting one goes first. */
+  maxKept: number
+  /** Of memory, by the child's own account: one that has more is not kept. */
+  maxKeptBytes: number
+  /** Of a child in the pool; other limits get a child of their own. */
+  limits: StartLimits
+  start(limits: StartLimits): RunnerProcess
 }
 
 /** How long a thread's child waits for its next call: the time in which a model answers. */
 const KEEP_MS = 10_000
-/** About 70 MB each. The longest waiting one goes first. */
-const MAX_KEPT = 4
 /** Interpreters are garbage in the child until V8 collects them: a child does not live for ever. */
 const MAX_RUNS = 50
 
-export function createRunnerPool({ spares: wanted, cpuMs: usualCpuMs }: PoolOptions): RunnerPool {
+export function createRunnerPool(options: PoolOptions): RunnerPool {
   const alive = new Set<RunnerProcess>()
   const spares = new Set<RunnerProcess>()
   const kept = new Map<string, { runner: RunnerProcess; timer: NodeJS.Timeout }>()
   let closed = false
 
-  function start(cpuMs: number): RunnerProcess {
-    const runner = startRunner(cpuMs)
+  function start(limits: StartLimits): RunnerProcess {
+    const runner = options.start(limits)
     alive.add(runner)
     void runner.ended.then(() => {
       alive.delete(runner)
@@ -40,13 +44,17 @@ export function createRunnerPool({ spares: wanted, cpuMs: usualCpuMs }: PoolOpti
     return runner
   }
 
-  function take(threadId: string, cpuMs: number): RunnerProcess {
-    const usual = cpuMs === usualCpuMs
-    const runner = (usual && (takeKept(threadId) ?? takeSpare())) || start(cpuMs)
+  function take(threadId: string, limits: StartLimits): RunnerProcess {
+    const runner = (isUsual(limits) && (takeKept(threadId) ?? takeSpare())) || start(limits)
     runner.setIdle(false)
     // After the boot of this one, so that the two do not compete for the CPU.
-    void runner.ready.then(bootSpares, () => {})
+    // What keeps a spare from starting keeps the next run from it, which says so.
+    void runner.ready.then(bootSpares).catch(() => {})
     return runner
+  }
+
+  function isUsual({ cpuMs, memoryBytes }: StartLimits): boolean {
+    return cpuMs === options.limits.cpuMs && memoryBytes === options.limits.memoryBytes
   }
 
   function takeKept(threadId: string): RunnerProcess | undefined {
@@ -64,22 +72,23 @@ export function createRunnerPool({ spares: wanted, cpuMs: usualCpuMs }: PoolOpti
   }
 
   function bootSpares(): void {
-    while (!closed && spares.size < wanted) {
-      const spare = start(usualCpuMs)
+    while (!closed && spares.size < options.spares) {
+      const spare = start(options.limits)
       spare.setIdle(true)
       spares.add(spare)
     }
   }
 
   function keep(threadId: string, runner: RunnerProcess): void {
-    const spent = runner.usage.runs >= MAX_RUNS || runner.usage.cpuMs > usualCpuMs
-    if (closed || spent || runner.cpuLimitMs !== usualCpuMs || !alive.has(runner)) return runner.kill()
+    const { runs, cpuMs, memoryBytes } = runner.usage
+    const spent = runs >= MAX_RUNS || cpuMs > options.limits.cpuMs || memoryBytes > options.maxKeptBytes
+    if (closed || spent || !isUsual(runner.limits) || !alive.has(runner)) return runner.kill()
     takeKept(threadId)?.kill()
     const timer = setTimeout(() => takeKept(threadId)?.kill(), KEEP_MS).unref()
     kept.set(threadId, { runner, timer })
     runner.setIdle(true)
     const [oldest] = kept.keys()
-    if (kept.size > MAX_KEPT && oldest !== undefined) takeKept(oldest)?.kill()
+    if (kept.size > options.maxKept && oldest !== undefined) takeKept(oldest)?.kill()
   }
 
   async function close(): Promise<void> {

@@ -1,10 +1,8 @@
 import { spawn } from 'node:child_process'
-import { existsSync, realpathSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { extname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { encodeFrame, frameReader, MAX_FRAME_BYTES } from './frames.ts'
+import type { Launch } from './launch.ts'
 import { parseGuestFrame, type GuestFrame, type HostFrame } from './protocol.ts'
+import type { Program, StartLimits } from './runner-programs.ts'
 
 /** A child that runs guest code. Whoever started it kills it. */
 export interface RunnerProcess {
@@ -21,37 +19,16 @@ export interface RunnerProcess {
   /** An idle child does not keep this process running. */
   setIdle(idle: boolean): void
   kill(): void
-  /** What the child was allowed, and what it has used by its own account. */
-  readonly cpuLimitMs: number
-  readonly usage: { runs: number; cpuMs: number }
+  /** What the child was allowed, and what it has used by its own account; of memory, now. */
+  readonly limits: StartLimits
+  readonly usage: { runs: number; cpuMs: number; memoryBytes: number }
 }
 
-const BOOT_MS = 10_000
-/** Of V8's own heap, beside the guest's memory: room for the largest file on its way through. */
-const HEAP_MB = 256
-/** Of V8's stack, within the 8 MB that a main thread has: QuickJS's parser recurses on it. */
-const STACK_KB = 3_900
-const RUNNER_FILES = ['quickjs-runner', 'quickjs-guest', 'quickjs-prelude', 'frames']
-const CORE = 'quickjs-emscripten-core'
-const FFI = '@jitl/quickjs-ffi-types'
-const WASM = '@jitl/quickjs-wasmfile-release-sync'
-
-/** The version of the interpreter. */
-export function runnerVersion(): string {
-  const { version } = createRequire(import.meta.url)(`${WASM}/package.json`) as { version: string }
-  return version
-}
-
-/**
- * Starts `node --permission` with an empty environment, a closed file system and, where there is a shell, a limit of
- * CPU seconds that the kernel keeps even when this process is gone. The child ends when its stdin does.
- * `cpuMs` is for one run; the limit is twice that, and the pool retires a child that has used it once.
- */
-export function startRunner(cpuMs: number): RunnerProcess {
-  const [command, args] = withCpuLimit(
-    [process.execPath, ...runnerArguments()],
-    Math.ceil((2 * cpuMs) / 1000),
-  )
+/** CPython boots in 1.5 s where nothing else is done. */
+const BOOT_MS = 20_000
+/** Starts a program with an empty environment. The child ends when its stdin does. */
+export function startRunner(program: Program, launch: Launch, limits: StartLimits): RunnerProcess {
+  const { command, args, ended: release } = launch(program, limits)
   const child = spawn(command, args, { env: {}, stdio: ['pipe', 'pipe', 'pipe'], windowsHide: true })
   let complaint = ''
   let killed = false
@@ -62,6 +39,7 @@ export function startRunner(cpuMs: number): RunnerProcess {
     child.on('error', (error) => resolve(error.message))
     child.on('close', (code, signal) => resolve(killed ? 'killed' : (signal ?? `exit code ${code}`)))
   })
+  if (release !== undefined) void ended.then(release)
   const ready = new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => fail(`it was not ready after ${BOOT_MS} ms`), BOOT_MS)
     const fail = (reason: string) => {
@@ -113,41 +91,9 @@ export function startRunner(cpuMs: number): RunnerProcess {
     listen: (frames, malformed) => ([onFrame, onMalformed] = [frames, malformed]),
     setIdle,
     kill,
-    cpuLimitMs: cpuMs,
-    usage: { runs: 0, cpuMs: 0 },
+    limits,
+    usage: { runs: 0, cpuMs: 0, memoryBytes: 0 },
   }
-}
-
-function runnerArguments(): string[] {
-  const extension = extname(fileURLToPath(import.meta.url))
-  const files = RUNNER_FILES.map((name) => fileURLToPath(new URL(name + extension, import.meta.url)))
-  const require = createRequire(import.meta.url)
-  const directories = [
-    ...packageDirectories(require, CORE),
-    ...packageDirectories(require, WASM),
-    ...packageDirectories(createRequire(require.resolve(CORE)), FFI),
-  ]
-  return [
-    '--permission',
-    ...[...files, ...directories].map((path) => `--allow-fs-read=${path}`),
-    `--max-old-space-size=${HEAP_MB}`,
-    `--stack-size=${STACK_KB}`,
-    '--no-warnings',
-    files[0] ?? '',
-    require.resolve(`${WASM}/wasm`),
-  ]
-}
-
-/** Where a package is found and where it is: two places where it is linked, as pnpm does. Node asks for leave at both. */
-function packageDirectories(require: NodeJS.Require, name: string): string[] {
-  const found = require.resolve.paths(name)?.map((path) => join(path, name))
-  const directory = found?.find((path) => existsSync(path))
-  return directory === undefined ? [] : [...new Set([directory, realpathSync(directory)])]
-}
-
-function withCpuLimit(command: string[], seconds: number): [string, string[]] {
-  if (process.platform === 'win32') return [command[0] ?? '', command.slice(1)]
-  return ['/bin/sh', ['-c', `ulimit -t ${seconds}; ulimit -c 0; exec "$0" "$@"`, ...command]]
 }
 
 function setReferenced(handle: object, referenced: boolean): void {

@@ -1,4 +1,5 @@
 import { cleanText } from '../clean-text.ts'
+import { cutText, MAX_CALL_CHARS } from './frames.ts'
 import type { HostCalls } from './host-calls.ts'
 import type { DoneFrame, GuestFrame } from './protocol.ts'
 import type { RunnerProcess } from './runner-process.ts'
@@ -62,20 +63,38 @@ export function runInChild(
    * One call at a time. Our runner waits for each answer, so a second call means that the guest has taken the child
    * over; it then is not listened to, and this process does not have to hold all that it says.
    */
-  function answer(id: number, name: string, args: string[]): void {
+  function answer(id: number, name: string, args: string[], ahead: string[]): void {
     queued++
     if (queued > 1) runner.setReading(false)
     queue = queue.then(async () => {
-      if (!settled) await answerNow(id, name, args)
+      if (!settled) await answerNow(id, name, args, ahead)
       queued--
       if (queued === 0) runner.setReading(true)
     })
   }
 
-  async function answerNow(id: number, name: string, args: string[]): Promise<void> {
-    const reply = await hostCalls.answer(name, args)
-    if ('denied' in reply) fail('host_call_denied', reply.denied)
-    else if (!settled) await runner.send({ type: 'reply', id, ...reply })
+  async function answerNow(id: number, name: string, args: string[], before: string[]): Promise<void> {
+    const reply = await hostCalls.answer(name, args, before)
+    if ('denied' in reply) return fail('host_call_denied', reply.denied)
+    const { ahead, last } = cutText(reply.text)
+    // One after the other, so that this process has time for others.
+    for (const text of ahead) if (!settled) await runner.send({ type: 'part', id, text })
+    if (!settled) await runner.send({ type: 'reply', id, ok: reply.ok, text: last })
+  }
+
+  let parts = { id: -1, texts: [] as string[], chars: 0 }
+
+  function keepPart(id: number, text: string): void {
+    if (parts.id !== id) parts = { id, texts: [], chars: 0 }
+    parts.texts.push(text)
+    parts.chars += text.length
+    if (parts.chars > MAX_CALL_CHARS) fail('crashed', 'The sandbox process sent too much at once.')
+  }
+
+  function takeParts(id: number): string[] {
+    const { texts } = parts.id === id ? parts : { texts: [] }
+    parts = { id: -1, texts: [], chars: 0 }
+    return texts
   }
 
   function receive(frame: GuestFrame): void {
@@ -83,8 +102,10 @@ export function runInChild(
     switch (frame.type) {
       case 'ready':
         return fail('crashed', 'The sandbox process is out of step.')
+      case 'part':
+        return keepPart(frame.id, frame.text)
       case 'call':
-        return answer(frame.id, frame.name, frame.args)
+        return answer(frame.id, frame.name, frame.args, takeParts(frame.id))
       case 'print':
         if (frame.stream === 'stdout') return stdout.add(frame.text)
         return stderr.add(frame.text)
@@ -96,6 +117,7 @@ export function runInChild(
   function finish(frame: DoneFrame): void {
     const used = { memoryBytes: frame.memoryBytes, cpuMs: Math.max(0, frame.cpuMs - runner.usage.cpuMs) }
     runner.usage.cpuMs = frame.cpuMs
+    runner.usage.memoryBytes = frame.memoryBytes
     if (frame.status !== 'ok') {
       const message = cleanText(frame.message ?? 'The code failed.')
       return settle(frame.status, { error: { message, line: frame.line } }, used)

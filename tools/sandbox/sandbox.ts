@@ -1,14 +1,19 @@
 import { serviceKey } from '../../runtime/services.ts'
 import type { Json } from '../../runtime/json.ts'
 
+export type Language = 'javascript' | 'python'
+
 /** A way to run code that nobody trusts. Whoever creates a backend closes it. */
 export interface SandboxBackend {
   readonly id: string
+  readonly level: Level
   /** Runs something for real: that a binary or a package is there says nothing. */
-  probe(): Promise<{ ok: true; capabilities: Capabilities } | { ok: false; reason: string }>
-  open(options: { threadId: string; limits?: Partial<Limits> }): Promise<Sandbox>
+  probe(): Promise<Probed>
+  open(options: { threadId: string; language: Language; limits?: Partial<Limits> }): Promise<Sandbox>
   close(): Promise<void>
 }
+
+export type Probed = { ok: true; capabilities: Capabilities } | { ok: false; reason: string }
 
 /** One thread's sandbox. Nothing survives from one run to the next but the files of the workspace. */
 export interface Sandbox {
@@ -31,14 +36,22 @@ export interface Limits {
   hostCalls: number
 }
 
-export const DEFAULT_LIMITS: Limits = {
+const MIB = 1024 * 1024
+
+const LIMITS: Limits = {
   wallMs: 8_000,
   cpuMs: 16_000,
-  memoryBytes: 64 * 1024 * 1024,
+  memoryBytes: 64 * MIB,
   stdoutBytes: 64 * 1024,
   stderrBytes: 64 * 1024,
   resultBytes: 256 * 1024,
   hostCalls: 200,
+}
+
+export const DEFAULT_LIMITS: Record<Language, Limits> = {
+  javascript: LIMITS,
+  // Of which CPython has 30 before it runs anything.
+  python: { ...LIMITS, memoryBytes: 256 * MIB },
 }
 
 export type RunStatus =
@@ -67,13 +80,21 @@ export interface SandboxResult {
   isolation: Isolation
 }
 
+/** What stands around the interpreter, from the least to the most: a policy's minimum is compared in this order. */
+export const LEVELS = ['process', 'namespace', 'vm', 'remote'] as const
+export type Level = (typeof LEVELS)[number]
+
 export interface Isolation {
   backend: string
+  /** The interpreter and its version. */
   version: string
-  level: 'process' | 'namespace' | 'vm' | 'remote'
+  level: Level
 }
 
-/** `hard`: the guest cannot get past it. `soft`: it holds as long as the interpreter does. */
+/**
+ * `hard`: kept from outside, by this process or the kernel, whatever the guest becomes. `soft`: it holds as long as the
+ * interpreter does.
+ */
 export type Enforcement = 'hard' | 'soft' | 'none'
 
 export type Capabilities = Record<

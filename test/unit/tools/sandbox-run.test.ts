@@ -22,15 +22,15 @@ function takenOver(say: (speak: (frame: unknown) => void, malformed: () => void)
     setReading() {},
     setIdle() {},
     kill: () => void (state.killed = true),
-    cpuLimitMs: 1_000,
-    usage: { runs: 0, cpuMs: 0 },
+    limits: { cpuMs: 1_000, memoryBytes: 0 },
+    usage: { runs: 0, cpuMs: 0, memoryBytes: 0 },
   }
   return { runner, state }
 }
 
 const workspaces = {} as Workspaces
 const done = { type: 'done', status: 'ok', memoryBytes: 0, cpuMs: 0 }
-const limits = { ...DEFAULT_LIMITS, wallMs: 10, stdoutBytes: 10, hostCalls: 3 }
+const limits = { ...DEFAULT_LIMITS.javascript, wallMs: 10, stdoutBytes: 10, hostCalls: 3 }
 
 test.for<[what: string, frames: unknown[], status: string]>([
   ['asks for what is not offered', [{ type: 'call', id: 1, name: 'exec', args: ['x'] }], 'host_call_denied'],
