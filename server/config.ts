@@ -54,6 +54,8 @@ const Environment = z.object({
   HOLDPOINT_SQL_WRITE_TABLES: tables,
   HOLDPOINT_SQL_FUNCTIONS: tables,
   HOLDPOINT_TOOL_SECRETS: list,
+  HOLDPOINT_SANDBOX: z.enum(['auto', 'bubblewrap', 'child']).default('auto'),
+  HOLDPOINT_SANDBOX_MINIMUM: z.enum(['process', 'namespace']).default('process'),
   HOLDPOINT_MODELS: list,
   OPENAI_API_KEY: z.string().optional(),
   OPENAI_BASE_URL: z.url().optional(),
@@ -109,6 +111,8 @@ export interface Config {
   }
   /** Names of the environment's variables that tools may be given. */
   toolSecrets: string[]
+  /** What runs code that agents write, and the least that may stand around it. */
+  sandbox: { backend: 'auto' | 'bubblewrap' | 'child'; minimum: 'process' | 'namespace' }
   /** In order of preference; empty where the rehearsal model answers. */
   models: string[]
   openaiApiKey: string | undefined
@@ -155,6 +159,11 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
   if (env.HOLDPOINT_FAILPOINTS !== '' && !env.HOLDPOINT_TEST_MODE) {
     throw new Error('HOLDPOINT_FAILPOINTS needs HOLDPOINT_TEST_MODE=1: it makes the server fail on purpose.')
   }
+  if (env.HOLDPOINT_SANDBOX === 'child' && env.HOLDPOINT_SANDBOX_MINIMUM === 'namespace') {
+    throw new Error(
+      'HOLDPOINT_SANDBOX=child is a process, and HOLDPOINT_SANDBOX_MINIMUM=namespace asks for more. Set HOLDPOINT_SANDBOX=bubblewrap, or another minimum.',
+    )
+  }
   if (env.DATABASE_URL !== undefined && env.HOLDPOINT_SECRET === undefined) {
     throw new Error(
       'DATABASE_URL needs HOLDPOINT_SECRET, the same for every process on that database. To make one: openssl rand -hex 32',
@@ -184,6 +193,7 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
       functions: env.HOLDPOINT_SQL_FUNCTIONS,
     },
     toolSecrets: env.HOLDPOINT_TOOL_SECRETS,
+    sandbox: { backend: env.HOLDPOINT_SANDBOX, minimum: env.HOLDPOINT_SANDBOX_MINIMUM },
     models: real ? (env.HOLDPOINT_MODELS.length > 0 ? env.HOLDPOINT_MODELS : [DEFAULT_MODEL]) : [],
     openaiApiKey: env.OPENAI_API_KEY,
     openaiBaseUrl: env.OPENAI_BASE_URL,

@@ -25,7 +25,7 @@ import { beyondOne } from '../tools/policy/needs.ts'
 import { NO_RULES, readPolicy } from '../tools/policy/schema.ts'
 import { checkEditBy } from '../tools/registry.ts'
 import { createSqlAccess, SQL_ACCESS } from '../tools/sql/access.ts'
-import { createChildSandbox } from '../tools/sandbox/child.ts'
+import { chooseSandbox } from '../tools/sandbox/choose.ts'
 import { SANDBOX } from '../tools/sandbox/sandbox.ts'
 import { SECRETS, secretsOf } from '../tools/secrets.ts'
 import { createWorkspaces } from '../tools/workspace.ts'
@@ -38,6 +38,7 @@ import { startHeadExport } from './head-export.ts'
 import { listen } from './listen.ts'
 import { withKeys } from './keys.ts'
 import { createLog } from './log.ts'
+import { tellSandbox } from './sandbox-report.ts'
 import { createAdmission } from './overload.ts'
 import { findPolicy } from './policy-file.ts'
 import { openPolicy } from './policy-watch.ts'
@@ -109,7 +110,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
     const { model, close: closeModel } = await openModel(config)
     closers.push(closeModel)
     const workspaces = createWorkspaces(join(dataDir, 'workspaces'))
-    const sandbox = createChildSandbox({ workspaces })
+    const sandbox = chooseSandbox(config.sandbox, { workspaces, snapshots: join(dataDir, 'sandbox') })
     closers.push(() => sandbox.close())
     const sql = createSqlAccess(config.sql)
     closers.push(() => sql.close())
@@ -169,6 +170,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
     const heads = startHeadExport({ audit: storage.audit, log, dataDir })
     closers.push(() => heads.close())
     if (config.workers > 0) {
+      void sandbox.begin().then((chosen) => tellSandbox(chosen, log))
       const worker = await startWorker(
         { ...storage, graphs, services, log, interop: shapes },
         { slots: config.workers, leaseMs: config.leaseMs },
