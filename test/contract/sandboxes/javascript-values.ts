@@ -1,0 +1,51 @@
+/** Code, and the value that comes back. */
+export const JAVASCRIPT_VALUES: [code: string, value: unknown][] = [
+  ['1+1', 2],
+  ['1 + 1;', 2],
+  ["const x = await readFile('a.csv'); x.length", 8],
+  [
+    "const x = await readFile('a.csv')\nx.split('\\n').map((row) => row.split(','))",
+    [['x', 'y'], ['1', '2'], ['']],
+  ],
+  ["readFile('a.csv')", 'x,y\n1,2\n'],
+  ['({ a: 1, b: [2] })', { a: 1, b: [2] }],
+  ['const o = { a: 1 }; o', { a: 1 }],
+  ['if (true) { 42 } else { 43 }', 42],
+  ['let sum = 0; for (let i = 0; i < 4; i++) { sum += i }', 6],
+  ['for await (const v of [1, 2]) v', 2],
+  ['function double(n) { return n * 2 }\ndouble(4) // a comment', 8],
+  ['async function f() { return 1 }\nawait f() + 1\n/* the end */', 2],
+  ['class A { #n = 3; get n() { return this.#n } }\nnew A().n', 3],
+  ['`a${1 + 1}\nb`', 'a2\nb'],
+  ['const f = (n) => n + 1; f(1)', 2],
+  ['try { null.x } catch { "caught" }', 'caught'],
+  ['const n = 5\nreturn n * 2', 10],
+  ["if (await readFile('a.csv')) return 'early'\n'late'", 'early'],
+  ['function f() {}', null],
+  ['// nothing', null],
+  ['undefined', null],
+  [
+    '[1n, NaN, new Map([["k", 1]]), new Set([1]), new Uint8Array([1, 2]), /x/]',
+    ['1', 'NaN', { k: 1 }, [1], [1, 2], '/x/'],
+  ],
+  ['new Date(0)', '1970-01-01T00:00:00.000Z'],
+  ["'use strict'; this === globalThis", true],
+  ['Promise.all([1, Promise.resolve(2)])', [1, 2]],
+  ["'\\0\\ud800'", '\ufffd\ufffd'],
+]
+
+/** Code, what its error says, and the line that it names. */
+export const JAVASCRIPT_ERRORS: [code: string, message: RegExp, line: number | undefined][] = [
+  ['\n\nfoo.bar', /ReferenceError: 'foo' is not defined/, 3],
+  ['let a = 1\nlet b = ;', /SyntaxError/, 2],
+  ['await 1\nthrow new RangeError("r")', /RangeError: r/, 2],
+  ["\nawait readFile('nope')", /nope does not exist/, 2],
+  ["await readFile('../../secret')", /relative to the workspace/, 1],
+  ["\nimport fs from 'fs'", /SyntaxError/, 2],
+  ["await import('fs')", /could not load module/, undefined],
+  ["require('fs')", /'require' is not defined/, 1],
+  ['throw "text"', /Uncaught text/, undefined],
+  ['throw null', /Uncaught null/, undefined],
+  ['await new Promise(() => {})', /a promise never settled/i, undefined],
+  ['function f() { f() } f()', /stack overflow/, 1],
+]
