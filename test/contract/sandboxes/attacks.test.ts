@@ -4,11 +4,13 @@ import { createServer, type AddressInfo, type Server } from 'node:net'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Language, SandboxResult } from '../../../tools/sandbox/sandbox.ts'
 import { LANGUAGES, openStage, type Stage, THREAD, workingBackends } from './backends.ts'
 import { JAVASCRIPT_ATTACKS } from './javascript-attacks.ts'
 import { PYTHON_ATTACKS } from './python-attacks.ts'
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const ATTACKS = { javascript: JAVASCRIPT_ATTACKS, python: PYTHON_ATTACKS }
 const SECRET = 'the-secret-of-the-host'
@@ -50,7 +52,6 @@ describe.for(cases)('$language in $backend', ({ backend, language }) => {
 
   test.for(Object.entries(ATTACKS[language]))(
     'contained: %s',
-    { timeout: 60_000 },
     async ([, [attack, ...allowed]], { expect }) => {
       const code = attack.replaceAll('$PORT', String(port)).replaceAll('$ROOT', stage.root)
       // Where running out of time is no answer, a slow machine must not give it.

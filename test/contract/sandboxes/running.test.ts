@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Services } from '../../../runtime/services.ts'
 import type { ToolCallContext } from '../../../tools/define.ts'
 import { permit } from '../../../tools/permit.ts'
@@ -10,6 +10,9 @@ import { type Language, SANDBOX } from '../../../tools/sandbox/sandbox.ts'
 import { LANGUAGES, openStage, type Stage, THREAD, workingBackends } from './backends.ts'
 import { JAVASCRIPT_ERRORS, JAVASCRIPT_VALUES } from './javascript-values.ts'
 import { PYTHON_ERRORS, PYTHON_VALUES } from './python-values.ts'
+
+// A boot takes the processor for a second, and a machine that tests has others to wait for it.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const SAY = {
   javascript: {
