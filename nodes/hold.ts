@@ -1,5 +1,5 @@
 import { interrupt, type LangGraphRunnableConfig } from '@langchain/langgraph'
-import { approvalId } from '../runtime/call.ts'
+import { approvalId, type CallKey } from '../runtime/call.ts'
 import { HoldAnswer, type HoldRequest } from '../runtime/hold.ts'
 import { NOTHING_SHOWN } from '../runtime/preview.ts'
 import { currentRun } from '../runtime/run-context.ts'
@@ -20,14 +20,21 @@ import type { AgentState, AgentUpdate, CallDecision } from './state.ts'
  */
 export function hold({ tools }: { tools: Tool[] }) {
   return async (state: AgentState, config: LangGraphRunnableConfig): Promise<AgentUpdate> => {
-    const calls = callsOf(state, threadOf(config))
+    const threadId = threadOf(config)
+    const calls = callsOf(state, threadId)
     // The task runs again for an answer that is there: nobody reads what it would ask.
     const answered = isAnswered(config)
     const asked = answered ? [] : await Promise.all(calls.map((call) => requestOf(tools, call)))
     const requests = asked.filter((request) => request !== undefined)
     if (requests.length === 0 && !answered) return { decisions: {} }
     const answer: unknown = interrupt(holdPayload(requests))
-    return { decisions: decisionsOf(calls, HoldAnswer.parse(answer)) }
+    // Whoever answered may have written another message in the same breath: what was asked is of the verdicts' then.
+    const judged = state.verdicts.map(({ message_id: messageId, call_id: callId }) => ({
+      threadId,
+      messageId,
+      callId,
+    }))
+    return { decisions: decisionsOf([...calls.map(({ key }) => key), ...judged], HoldAnswer.parse(answer)) }
   }
 }
 
@@ -60,16 +67,13 @@ function isAnswered({ configurable }: LangGraphRunnableConfig): boolean {
 }
 
 /** By call id. A call whose schema or policy is another since it was asked for still gets what was said of it. */
-function decisionsOf(calls: Call[], { decisions }: HoldAnswer): Record<string, CallDecision> {
+function decisionsOf(calls: CallKey[], { decisions }: HoldAnswer): Record<string, CallDecision> {
   return Object.fromEntries(
-    decisions.map(({ approval_id, args_hash, type, args, message }) => {
-      const own = calls.find(({ key }) => approvalId(key, args_hash) === approval_id)
-      // Only the runtime makes answers, from the holds' rows; one that is not ours decides nothing.
-      if (own === undefined) throw new Error(`Approval ${approval_id} is of no call that waits here.`)
-      return [
-        own.key.callId,
-        { type, ...(args ? { args } : {}), ...(message === undefined ? {} : { message }) } as CallDecision,
-      ]
+    decisions.flatMap(({ approval_id, args_hash, type, args, message }) => {
+      const own = calls.find((key) => approvalId(key, args_hash) === approval_id)
+      const said = { type, ...(args ? { args } : {}), ...(message === undefined ? {} : { message }) }
+      // What is of no call here decides nothing.
+      return own === undefined ? [] : [[own.callId, said as CallDecision]]
     }),
   )
 }
