@@ -12,8 +12,8 @@ export interface Checkpoints {
    * itself never rejects: LangGraph awaits some of them too late, and the process would die of the rejection.
    */
   fenced(run: ClaimedRun, failed: (error: Error) => void): FencedSaver
-  /** A change of the thread's state outside any run. */
-  draft(threadId: string): Promise<StateDraft>
+  /** A change of the thread's state outside any run, by whom its checkpoints will say. */
+  draft(threadId: string, by: string): Promise<StateDraft>
   /** Merges into the metadata of the newest checkpoint of the root; false where there is none. */
   describe(threadId: string, metadata: Record<string, Json>): Promise<boolean>
   /** Whether the newest checkpoint of that namespace has the message in its `messages`. */
@@ -38,7 +38,7 @@ export interface StateDraft {
    * thread got other checkpoints since the draft began. `created`: the thread is new, and with it comes into being.
    * Throws `thread_busy`, `thread_not_found` and `thread_exists`.
    */
-  commit(state: DraftedState, by: string, created?: CreatedThread): Promise<boolean>
+  commit(state: DraftedState, created?: CreatedThread): Promise<boolean>
 }
 
 export interface DraftedState {

@@ -36,9 +36,9 @@ export async function updateState(
   created?: CreatedThread,
 ): Promise<Place> {
   for (let tries = 0; tries < TRIES; tries += 1) {
-    const draft = await ports.checkpoints.draft(thread.thread_id)
+    const draft = await ports.checkpoints.draft(thread.thread_id, by)
     const { place, state } = await write(ports, thread, draft, supersteps, at)
-    if (await draft.commit(state, by, created)) return place
+    if (await draft.commit(state, created)) return place
   }
   throw new RuntimeError(
     'thread_busy',

@@ -38,7 +38,7 @@ export function createCheckpoints(db: Database, usual?: ThreadTtl): Checkpoints 
       const saver = new FencedCheckpointer(db, run, failed)
       return { saver, committed: saver.committed.bind(saver) }
     },
-    draft: (threadId) => createDraft(db, threadId, usual),
+    draft: (threadId, by) => createDraft(db, threadId, by, usual),
     async describe(threadId, metadata) {
       const { rows } = await db.query(DESCRIBE, [threadId, jsonb(metadata)])
       return rows.length > 0

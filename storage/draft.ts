@@ -51,16 +51,22 @@ const THREAD = `
   update threads
   set "values" = $2::jsonb, interrupts = $3::jsonb, paused = $4, error = null,
     status = case when $4 then 'interrupted' else 'idle' end,
+    written_by = array(select distinct unnest(written_by || $5::text) order by 1),
     updated_at = now(), state_updated_at = now()
   where thread_id = $1`
 
 /** Begins a change of the thread's state outside any run. Nothing of it is written before `commit`. */
-export async function createDraft(db: Database, threadId: string, usual?: ThreadTtl): Promise<StateDraft> {
+export async function createDraft(
+  db: Database,
+  threadId: string,
+  by: string,
+  usual?: ThreadTtl,
+): Promise<StateDraft> {
   const before = await lastPosition(db, threadId)
-  const saver = new DraftCheckpointer(db)
+  const saver = new DraftCheckpointer(db, by)
   return {
     saver,
-    commit: (state, by, created) =>
+    commit: (state, created) =>
       db.transaction(async (client) => {
         if (created !== undefined) await createThread(client, threadId, created, created.ttl ?? usual)
         await lockIdle(client, threadId)
@@ -118,7 +124,13 @@ async function writeState(
   const { interrupts, values, paused } = state
   const waiting = Object.values(interrupts).flatMap((list) => list.map(({ id }) => id))
   await cancelHolds(client, threadId, { waiting, who: person(by), cause: 'state_update' })
-  await client.query(THREAD, [threadId, jsonbText(values), jsonb(interrupts), paused || waiting.length > 0])
+  await client.query(THREAD, [
+    threadId,
+    jsonbText(values),
+    jsonb(interrupts),
+    paused || waiting.length > 0,
+    by,
+  ])
   await notify(client, topics.thread(threadId))
 }
 
@@ -129,6 +141,12 @@ class DraftCheckpointer extends Checkpointer {
   readonly #drafted = new Map<string, CheckpointTuple[]>()
   /** The tuple that was read last, by namespace: what the next put is made of. */
   readonly #base = new Map<string, CheckpointTuple>()
+  readonly #by: string
+
+  constructor(db: Database, by: string) {
+    super(db)
+    this.#by = by
+  }
 
   override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
     const { checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
@@ -151,7 +169,8 @@ class DraftCheckpointer extends Checkpointer {
     const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
     const { checkpoint, versions } = await this.#versioned(checkpoint_ns, given, newVersions)
     // A change by hand is no run's: one that is rolled back must not take it away.
-    const { run_id: _, ...own } = metadata as CheckpointMetadata & { run_id?: string }
+    const { run_id: _, ...rest } = metadata as CheckpointMetadata & { run_id?: string }
+    const own = { ...rest, written_by: this.#by }
     const columns = await this.columnsOf(config, checkpoint, own, versions)
     this.statements.push({ sql: PUT, values: [thread_id, checkpoint_ns, ...columns] })
     const place = { configurable: { thread_id, checkpoint_ns, checkpoint_id: checkpoint.id } }

@@ -58,30 +58,33 @@ const TAKE_OVER = prepared(`
   returning ${CLAIM_COLUMNS}`)
 
 // Whose wish it was what a run goes on with: of the run that the checkpoint is stamped with that it starts from, or of
-// the nearest before one that was made by hand.
+// the nearest before one that was made by hand, and of whoever made that.
 const EARLIER_REQUESTERS = `
   with recursive line as (
     (
-      select checkpoint_ns, parent_checkpoint_id, metadata ->> 'run_id' as run_id from checkpoints
+      select checkpoint_ns, parent_checkpoint_id, metadata ->> 'run_id' as run_id, metadata ->> 'written_by' as written_by
+      from checkpoints
       where checkpoints.thread_id = runs.thread_id::text
         and checkpoint_ns = runs.goes_on_ns and checkpoint_id = coalesce(runs.goes_on_id, checkpoint_id)
       order by position desc limit 1
     )
     union all
-    select before.checkpoint_ns, before.parent_checkpoint_id, before.metadata ->> 'run_id'
+    select before.checkpoint_ns, before.parent_checkpoint_id, before.metadata ->> 'run_id',
+      before.metadata ->> 'written_by'
     from line join checkpoints before
       on before.thread_id = runs.thread_id::text and before.checkpoint_ns = line.checkpoint_ns
         and before.checkpoint_id = line.parent_checkpoint_id
     where line.run_id is null
   )
   select unnest(earlier.requested_by) from line join runs earlier on earlier.run_id = case
-    when line.run_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then line.run_id::uuid end`
+    when line.run_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then line.run_id::uuid end
+  union select written_by from line where run_id is null and written_by is not null`
 
 // The first run of each thread that may start: nothing of the thread running, nothing before it, and no hold open
 // unless it is the run that answers one. Locking the thread's row keeps claimers apart; two of them never block.
 const CLAIM = prepared(`
   with next as (
-    select runs.thread_id, runs.run_id
+    select runs.thread_id, runs.run_id, threads.written_by
     from runs join threads using (thread_id)
     where runs.status = 'pending' and runs.available_at <= clock_timestamp() and ${LEASE_HOLDS}
       and not exists (select 1 from runs r where r.thread_id = runs.thread_id and r.status = 'running')
@@ -102,8 +105,13 @@ const CLAIM = prepared(`
   update runs
   set status = 'running', worker_id = $1, lease_token = runs.lease_token + 1, attempt = runs.attempt + 1,
     started_at = coalesce(runs.started_at, now()), updated_at = now(),
-    requested_by = case when runs.attempt > 0 or runs.goes_on_ns is null then runs.requested_by
-      else array(select unnest(runs.requested_by) union (${EARLIER_REQUESTERS})) end
+    requested_by = case when runs.attempt > 0 then runs.requested_by
+      when runs.goes_on_ns is null then runs.requested_by || array(
+        select unnest(next.written_by) except select unnest(runs.requested_by)
+      )
+      else array(
+        select unnest(runs.requested_by || next.written_by) union (${EARLIER_REQUESTERS})
+      ) end
   from next
   where runs.thread_id = next.thread_id and runs.run_id = next.run_id and runs.status = 'pending'
   returning ${CLAIM_COLUMNS}`)

@@ -30,7 +30,7 @@ export const endedSql = `
   set "values" = case when $4::jsonb is null then "values" else $3::jsonb end,
     interrupts = coalesce($4::jsonb, interrupts), paused = coalesce($5, paused),
     state_updated_at = case when $4::jsonb is null then state_updated_at else now() end,
-    error = $2::jsonb, updated_at = now(),
+    error = $2::jsonb, updated_at = now(), written_by = case when $2::jsonb is null then '{}' else written_by end,
     status = case when $2::jsonb is not null then 'error' else ${statusOf('null', 'coalesce($5, paused)')} end
   where thread_id = $1
   returning (select count(pg_notify('${CHANNEL}', topic)) from unnest($6::text[]) as topic)`
