@@ -7,6 +7,7 @@ import { openMessage, toolMessage } from './conversation.ts'
 import { holdPayload } from './hold.ts'
 import { inParallel } from './in-parallel.ts'
 import { threadOf } from './judge-calls.ts'
+import { observeCalls } from './observe-calls.ts'
 import { reportCall } from './report-call.ts'
 import type { AgentState, AgentUpdate, CallDecision } from './state.ts'
 
@@ -29,9 +30,10 @@ export function callTools({ tools }: { tools: Tool[] }) {
   return async (state: AgentState, config: LangGraphRunnableConfig): Promise<AgentUpdate> => {
     const asked = callsOf(state, threadOf(config))
     const ended = new Map<string, ToolResult>()
+    const ran = new Set<string>()
     for (;;) {
       const open = asked.filter(({ call }) => !ended.has(call.key.callId))
-      const results = await inParallel(open, AT_A_TIME, (one) => carryOut(tools, one, config))
+      const results = await inParallel(open, AT_A_TIME, (one) => carryOut(tools, one, config, ran))
       const questions = results.flatMap((result) => ('ask' in result ? [result.ask] : []))
       for (const [index, { call }] of open.entries()) {
         const result = results[index]
@@ -43,12 +45,19 @@ export function callTools({ tools }: { tools: Tool[] }) {
       // that was given to an earlier question of this task comes back here first, and then the next round stops again.
       interrupt(holdPayload(questions))
     }
-    const answers = asked.map(({ call: { key, tool } }) => {
-      const result = ended.get(key.callId)
-      if (result === undefined) throw new Error(`Call ${key.callId} has no result.`)
-      return toolMessage(key.messageId, key.callId, tool, result)
+    const calls = asked.map(({ call, verdict, decision }) => {
+      const { callId } = call.key
+      const result = ended.get(callId)
+      if (result === undefined) throw new Error(`Call ${callId} has no result.`)
+      const byPerson = decision?.type === 'reject' || decision?.type === 'respond'
+      return { call, verdict, result, byPerson, ran: ran.has(callId) }
     })
-    return { messages: answers }
+    await observeCalls(tools, calls)
+    return {
+      messages: calls.map(({ call: { key, tool }, result }) =>
+        toolMessage(key.messageId, key.callId, tool, result),
+      ),
+    }
   }
 }
 
@@ -66,12 +75,17 @@ function callsOf(state: AgentState, threadId: string): Asked[] {
 }
 
 /** Says what becomes of one call. A call that the state has no verdict for is left to the executor, which asks again. */
-async function carryOut(tools: Tool[], asked: Asked, config: LangGraphRunnableConfig): Promise<Execution> {
+async function carryOut(
+  tools: Tool[],
+  asked: Asked,
+  config: LangGraphRunnableConfig,
+  ran: Set<string>,
+): Promise<Execution> {
   const { call, decision } = asked
   const answer = answerWithoutRunning(asked)
   if (answer !== undefined) return told(call, config, answer)
   const edited = decision?.type === 'edit' ? { ...call, args: decision.args } : call
-  return await run(tools, edited, config)
+  return await run(tools, edited, config, ran)
 }
 
 function answerWithoutRunning({ verdict, decision }: Asked): ToolResult | undefined {
@@ -87,11 +101,17 @@ function answerWithoutRunning({ verdict, decision }: Asked): ToolResult | undefi
   return undefined
 }
 
-async function run(tools: Tool[], call: Call, config: LangGraphRunnableConfig): Promise<Execution> {
+async function run(
+  tools: Tool[],
+  call: Call,
+  config: LangGraphRunnableConfig,
+  ran: Set<string>,
+): Promise<Execution> {
   const report = await reportCall(call, config)
   let started = performance.now()
   const result = await executeCall(tools, call, () => {
     started = performance.now()
+    ran.add(call.key.callId)
     report.started()
     config.writer?.({
       type: 'tool_start',

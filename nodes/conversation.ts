@@ -7,7 +7,7 @@ import {
   ToolMessage,
 } from '@langchain/core/messages'
 import { nameUuid } from '../runtime/ids.ts'
-import { renderResult } from '../tools/executor.ts'
+import { renderResult } from '../tools/render-result.ts'
 
 /** The newest message with calls, if nothing came after it but answers to them. */
 export function openMessage(messages: BaseMessage[]): AIMessage | undefined {

@@ -3,5 +3,5 @@
  * indented. A line of a file that was read then cannot pass for the next result, report or task.
  */
 export function indented(text: string): string {
-  return text.replaceAll(/\r\n?|[\u2028\u2029]/g, '\n').replaceAll(/\n(?=[^\n])/g, '\n  ')
+  return text.replaceAll(/\r\n?|[\v\f\u0085\u2028\u2029]/g, '\n').replaceAll(/\n(?=[^\n])/g, '\n  ')
 }

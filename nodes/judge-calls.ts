@@ -2,14 +2,16 @@ import type { LangGraphRunnableConfig } from '@langchain/langgraph'
 import { currentRun } from '../runtime/run-context.ts'
 import type { Tool } from '../tools/define.ts'
 import { judge } from '../tools/policy.ts'
+import { lookIfAsked } from '../tools/policy/current.ts'
 import { openMessage } from './conversation.ts'
 import type { AgentState, AgentUpdate } from './state.ts'
 
 /** Writes the policy's verdict on every call of the newest message, and announces those that will be held. */
 export function judgeCalls({ tools }: { tools: Tool[] }) {
-  return (state: AgentState, config: LangGraphRunnableConfig): AgentUpdate => {
+  return async (state: AgentState, config: LangGraphRunnableConfig): Promise<AgentUpdate> => {
     const message = openMessage(state.messages)
     const threadId = threadOf(config)
+    await lookIfAsked()
     const verdicts = (message?.tool_calls ?? []).map((call) =>
       judge(tools, {
         key: { threadId, messageId: message?.id ?? '', callId: call.id ?? '' },

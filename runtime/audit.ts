@@ -36,6 +36,8 @@ export const AUDIT_KINDS = [
   'effect.ended',
   /** A person said, or let it expire, what became of an effect in doubt. */
   'effect.settled',
+  /** A call that its agent may not make, or its tool refused. */
+  'call.refused',
   /** Another policy is in force, on a server or more. */
   'policy.changed',
   'key.created',

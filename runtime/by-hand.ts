@@ -2,6 +2,7 @@ import { argsHash, type CallKey, grantHash } from './call.ts'
 import type { Intent, Ledger } from './effect.ts'
 import { type Decision, HoldAnswer, holdsOf } from './hold.ts'
 import type { Json } from './json.ts'
+import { type Observations, observed } from './observed.ts'
 import { LOCAL } from './people.ts'
 import type { CheckArgs } from './resume.ts'
 import { type Answer, enterRun, type Release, type RunContext } from './run-context.ts'
@@ -36,6 +37,15 @@ export function byHand({ services, checkArgs }: { services: Services; checkArgs:
   const answers = new Map<string, Answer>()
   const open = new Set<string>()
   const ledger = memoryLedger(open)
+  const read = new Map<string, Set<string>>()
+  const readings = (threadId: string): Observations => ({
+    sources: () => Promise.resolve([...(read.get(threadId) ?? [])]),
+    read(tools) {
+      read.set(threadId, new Set([...(read.get(threadId) ?? []), ...tools]))
+      return Promise.resolve()
+    },
+    refused: () => Promise.resolve(),
+  })
   const nameOf = ({ threadId, messageId, callId }: CallKey) => JSON.stringify([threadId, messageId, callId])
   return {
     run(threadId, inside, signal = new AbortController().signal) {
@@ -61,6 +71,7 @@ export function byHand({ services, checkArgs }: { services: Services; checkArgs:
         services,
         grants,
         ledger,
+        observed: observed(readings(threadId)),
         attempt: runId,
         // Whoever runs a graph by hand has chosen its durability.
         checkpointed: () => Promise.resolve(),

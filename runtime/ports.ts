@@ -8,6 +8,7 @@ import type { Effect, Ledger } from './effect.ts'
 import type { NewEvent, RunEvent, StartedRun } from './event.ts'
 import type { Decision, EditedArgs, Hold, HoldFilter, InterruptAnswer } from './hold.ts'
 import type { Json } from './json.ts'
+import type { Observations } from './observed.ts'
 import type { Outcome } from './outcome.ts'
 import type { Person } from './people.ts'
 import type { AskedAgain, Release } from './run-context.ts'
@@ -145,6 +146,9 @@ export interface Queue {
 /** The effect ledger. */
 export interface Effects {
   ledger(run: ClaimedRun): Ledger
+  observations(run: ClaimedRun): Observations
+  /** Tools whose untrusted results the thread has. */
+  untrustedIn(threadId: string): Promise<string[]>
   /** Newest first. */
   list(threadId: string, page: { limit: number; offset: number }): Promise<Effect[]>
 }

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { CallKey } from './call.ts'
 import type { Ledger } from './effect.ts'
 import type { HoldRequest, Voice } from './hold.ts'
+import type { Observed } from './observed.ts'
 import type { Services } from './services.ts'
 
 /** Says what people said of exactly this call. The hold table answers, never the graph's state. */
@@ -53,6 +54,7 @@ export interface RunContext {
   services: Services
   grants: Grants
   ledger: Ledger
+  observed: Observed
   /** Names this execution of the run among all that there ever are of it. */
   attempt: string
   /** Returns when the checkpoint that holds the call is committed: no effect comes before it. */

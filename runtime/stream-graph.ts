@@ -4,6 +4,7 @@ import type { NewEvent } from './event.ts'
 import { chunksOf } from './graph-chunks.ts'
 import { GraphStore } from './graph-store.ts'
 import { LeaseLost, StorageUnavailable } from './lease.ts'
+import { observed } from './observed.ts'
 import type { Graph } from './ports.ts'
 import { framesOf } from './protocol.ts'
 import type { ClaimedRun, Durability } from './run.ts'
@@ -97,7 +98,7 @@ function recordsOf(
   run: ClaimedRun,
   { holds, effects }: Attempt['ports'],
   abort: (reason: Error) => void,
-): Pick<RunContext, 'grants' | 'ledger'> {
+): Pick<RunContext, 'grants' | 'ledger' | 'observed'> {
   const ending = async <T>(answer: Promise<T>): Promise<T> => {
     try {
       return await answer
@@ -107,11 +108,17 @@ function recordsOf(
     }
   }
   const ledger = effects.ledger(run)
+  const observations = effects.observations(run)
   return {
     grants: {
       released: (call) => ending(holds.released(call)),
       askedAgain: (call) => ending(holds.askedAgain(call)),
     },
+    observed: observed({
+      sources: () => ending(observations.sources()),
+      read: (tools) => ending(observations.read(tools)),
+      refused: (list) => ending(observations.refused(list)),
+    }),
     ledger: {
       intend: (intent) => ending(ledger.intend(intent)),
       find: (intent) => ending(ledger.find(intent)),

@@ -20,6 +20,9 @@ const postgresUrl = z
   .string()
   .regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://')
   .optional()
+const hostsWithPorts = list.pipe(
+  z.array(z.string().regex(/^[^/@\s]+:\d{1,5}$/, 'must be hosts with ports such as localhost:3000')),
+)
 const tables = list.pipe(
   z.array(z.string().regex(/^[^.\s"]+(\.[^.\s"]+)?$/, 'must be names such as orders or sales.orders')),
 )
@@ -48,6 +51,7 @@ const Environment = z.object({
   HOLDPOINT_INSECURE_LISTEN: flag,
   HOLDPOINT_STUDIO_AUTH: flag,
   HOLDPOINT_HTTP_HOSTS: list,
+  HOLDPOINT_HTTP_PRIVATE_HOSTS: hostsWithPorts,
   HOLDPOINT_SQL_URL: postgresUrl,
   HOLDPOINT_SQL_TABLES: tables,
   HOLDPOINT_SQL_WRITE_URL: postgresUrl,
@@ -62,9 +66,7 @@ const Environment = z.object({
   HOLDPOINT_MAX_QUEUE: integer(1, 10_000_000).default(10_000),
   HOLDPOINT_MAX_STREAMS: integer(1, 1_000_000).default(5_000),
   HOLDPOINT_EVENT_DAYS: integer(1, 36_500).default(30),
-  HOLDPOINT_WEBHOOK_HOSTS: list.pipe(
-    z.array(z.string().regex(/^[^/@\s]+:\d{1,5}$/, 'must be hosts with ports such as localhost:3000')),
-  ),
+  HOLDPOINT_WEBHOOK_HOSTS: hostsWithPorts,
   HOLDPOINT_PUBLIC_URL: z
     .url({ protocol: /^https?$/, message: 'must be a URL such as https://holdpoint.example' })
     .transform((url) => url.replace(/\/+$/, ''))
@@ -101,6 +103,8 @@ export interface Config {
   /** Whether Studio's own header stands for an authenticated visitor. */
   studioAuth: boolean
   httpHosts: string[]
+  /** `host:port` of services of the operator's own that http_fetch may reach at private addresses. */
+  httpPrivateHosts: string[]
   /** What sql_query and sql_execute reach; names as the catalog has them. */
   sql: {
     url: string | undefined
@@ -185,6 +189,7 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     insecureListen: env.HOLDPOINT_INSECURE_LISTEN,
     studioAuth: env.HOLDPOINT_STUDIO_AUTH,
     httpHosts: env.HOLDPOINT_HTTP_HOSTS,
+    httpPrivateHosts: env.HOLDPOINT_HTTP_PRIVATE_HOSTS,
     sql: {
       url: env.HOLDPOINT_SQL_URL,
       tables: env.HOLDPOINT_SQL_TABLES,

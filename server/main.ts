@@ -126,7 +126,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
         config.smtpUrl === undefined ? outboxMailer(join(dataDir, 'outbox')) : smtpMailer(config.smtpUrl),
       )
       .with(POLICY, policy)
-      .with(HTTP_ACCESS, { hosts: config.httpHosts })
+      .with(HTTP_ACCESS, { hosts: config.httpHosts, allowPrivate: config.httpPrivateHosts })
       .with(SQL_ACCESS, sql)
       .with(SECRETS, secrets)
       .with(MCP, mcp)
@@ -140,7 +140,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       ...storage,
       graphs,
       workspaces,
-      checkEdit: checkEditBy(policy, services),
+      checkEdit: checkEditBy(policy, services, (threadId) => storage.effects.untrustedIn(threadId)),
       interop: shapes,
       log,
       authority,

@@ -33,6 +33,10 @@ const WRITES = `
   from checkpoint_writes
   where thread_id = $1 and not ($3 and channel = '__interrupt__')`
 
+// What a model has read is in the copy's messages as well.
+const READINGS = `
+  insert into untrusted_reads (thread_id, source) select $2, source from untrusted_reads where thread_id = $1`
+
 /**
  * A new thread with the checkpoints of the other, and with its metadata unless there is other; false where that does not
  * exist. Runs stay behind.
@@ -50,6 +54,7 @@ export function copyThread(
     await client.query(THREAD, [from, to, thread.held, metadata === undefined ? null : jsonb(metadata)])
     await client.query(CHECKPOINTS, [from, to])
     await client.query(BLOBS, [from, to])
+    await client.query(READINGS, [from, to])
     await client.query(WRITES, [from, to, thread.held])
     return true
   })

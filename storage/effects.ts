@@ -5,6 +5,7 @@ import { LeaseLost } from '../runtime/lease.ts'
 import type { Effects } from '../runtime/ports.ts'
 import type { ClaimedRun } from '../runtime/run.ts'
 import type { Database, Transaction } from './database.ts'
+import { observationsOf, untrustedIn } from './observations.ts'
 import { recordBegun, recordEnded, recordRetaken } from './record-of-effects.ts'
 import { recordGrant } from './record-of-grants.ts'
 import { agent } from './record-of-holds.ts'
@@ -90,6 +91,8 @@ interface Row extends Omit<Effect, 'created_at' | 'ended_at'> {
 export function createEffects(db: Database): Effects {
   return {
     ledger: (run) => ledgerOf(db, run),
+    observations: (run) => observationsOf(db, run),
+    untrustedIn: (threadId) => untrustedIn(db, threadId),
     async list(threadId, { limit, offset }) {
       const { rows } = await db.query<Row & Record<string, unknown>>(LIST, [threadId, limit, offset])
       return rows.map((row) => ({

@@ -28,6 +28,9 @@ export const UNUSED = `
 const REVOKE = `delete from grants where thread_id = $1 and consumed_at is null returning ${REVOKED}`
 const DELETE_RUNS = 'delete from runs where thread_id = $1 returning run_id'
 const DELETE_EVENTS = 'delete from events where thread_id = $1'
+const DELETE_OBSERVATIONS = ['untrusted_reads', 'refused_calls'].map(
+  (table) => `delete from ${table} where thread_id = $1`,
+)
 const DELETE_THREAD = 'delete from threads where thread_id = $1'
 const DELETE_CHECKPOINTS = ['checkpoint_writes', 'checkpoint_blobs', 'checkpoints'].map(
   (table) => `delete from ${table} where thread_id = $1::text`,
@@ -43,7 +46,7 @@ export async function removeThread(client: Transaction, threadId: string, who: W
   await client.tell()
   const runs = await client.query<{ run_id: string }>(DELETE_RUNS, [threadId])
   await client.query(DELETE_EVENTS, [threadId])
-  for (const sql of DELETE_CHECKPOINTS) await client.query(sql, [threadId])
+  for (const sql of [...DELETE_CHECKPOINTS, ...DELETE_OBSERVATIONS]) await client.query(sql, [threadId])
   await client.query(DELETE_THREAD, [threadId])
   const gone = runs.rows.flatMap(({ run_id: id }) => [topics.run(id), topics.cancel(id)])
   if (gone.length > 0) await notify(client, ...gone)

@@ -5,12 +5,12 @@ const DEADLOCK = '40P01'
 const TRIES = 10
 
 const CHECKPOINTS = ['checkpoints', 'checkpoint_blobs', 'checkpoint_writes']
-const RUNS = ['runs', 'events', 'webhooks', 'holds', 'grants', 'effects']
+const RUNS = ['runs', 'events', 'webhooks', 'holds', 'grants', 'effects', 'refused_calls']
 
 /** By the names that the official development server has for them. What is nothing without them goes as well. */
 const TABLES: Record<Emptied, string[]> = {
   runs: RUNS,
-  threads: ['threads', 'crons', ...RUNS, ...CHECKPOINTS],
+  threads: ['threads', 'untrusted_reads', 'crons', ...RUNS, ...CHECKPOINTS],
   assistants: ['assistants', 'assistant_versions', 'crons'],
   checkpointer: CHECKPOINTS,
   store: ['store_items'],

@@ -15,6 +15,7 @@ export const askHuman = defineTool({
   }),
   risk: 'medium',
   effect: 'none',
+  trusted: true,
   // What an allowance of the policy cannot do: the answer is a person's, or it is none.
   asks: true,
 

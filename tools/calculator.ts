@@ -17,6 +17,7 @@ export const calculator = defineTool({
   }),
   risk: 'low',
   effect: 'none',
+  trusted: true,
 
   run({ expression }) {
     const { value, exact } = evaluate(expression)

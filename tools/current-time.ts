@@ -20,6 +20,7 @@ export const currentTime = defineTool({
   schema: z.object({ time_zone: TimeZone.default('UTC') }),
   risk: 'low',
   effect: 'none',
+  trusted: true,
 
   async run({ time_zone }, call) {
     return inZone(await call.service(CLOCK)(), time_zone)

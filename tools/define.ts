@@ -60,6 +60,8 @@ export interface Tool<Schema extends z.ZodObject = z.ZodObject> {
   schema: Schema
   risk: Risk | ((args: z.output<Schema>) => Risk)
   effect: Effect | ((args: z.output<Schema>) => Effect)
+  /** Nobody but us can write into its results. Unset: others can, and the policy may ask whether they have been read. */
+  trusted?: boolean
   /** It is a question to people: whatever the policy allows, it is held. */
   asks?: boolean
   /** Milliseconds. */

@@ -11,6 +11,7 @@ import { type Answer, currentRun, type RunContext } from '../runtime/run-context
 import { cleanJson } from './clean-text.ts'
 import { clear } from './clearance.ts'
 import { type Effect, type Tool, type ToolCallContext, ToolError, type ToolErrorCode } from './define.ts'
+import { lookIfAsked } from './policy/current.ts'
 import { permit } from './permit.ts'
 import { type Call, judge, parseArgs, riskOf } from './policy.ts'
 
@@ -59,6 +60,7 @@ export async function executeCall(allowed: Tool[], call: Call, onStart = () => {
   if (!parsed.ok) return { status: 'error', code: 'INVALID_ARGS', message: parsed.reason }
   const { args } = parsed
   const hash = argsHash(args)
+  await lookIfAsked()
   const verdict = judge(allowed, call)
   const clearance = await clear(tool, verdict, call, run)
   if (clearance.state === 'answered') return resultOf(clearance.answer)
@@ -282,13 +284,4 @@ function limited(result: unknown, limit: number): ToolResult {
 
 function refused(message: string): ToolResult {
   return { status: 'error', code: 'DENIED', message }
-}
-
-/**
- * The result as the model reads it: data between delimiters. `</` is written `<\/`, which is the same JSON, so that
- * nothing inside can close them.
- */
-export function renderResult(tool: string, result: ToolResult): string {
-  const json = encode(result).replaceAll('</', String.raw`<\/`)
-  return `<tool_result tool="${tool.replaceAll(/[^\w-]/g, '_')}">\n${json}\n</tool_result>`
 }

@@ -58,7 +58,11 @@ export function toolsNamed(...names: string[]): Tool[] {
 export const checkArgs: CheckArgs = (name, args) => editOf(name, args).edited
 
 /** As `checkArgs`, as the policy in force judges them in the place of the held ones, and as the tool shows the call. */
-export function checkEditBy(policy: { current(): Policy }, services: Services): CheckEdit {
+export function checkEditBy(
+  policy: { current(): Policy },
+  services: Services,
+  untrustedIn: (threadId: string) => Promise<string[]>,
+): CheckEdit {
   return async (hold, args, by) => {
     const refusal = by.alone ? undefined : refusalOf(hold, by, 'edit')
     if (refusal !== undefined) throw refusal
@@ -67,6 +71,7 @@ export function checkEditBy(policy: { current(): Policy }, services: Services): 
       agents: [hold.graph_id, hold.assistant_id],
       tenant: hold.tenant_id,
       requester: hold.requester ?? undefined,
+      untrusted: await untrustedIn(hold.thread_id),
     }
     const call = { tool: tool.name, args: edited.args, risk: riskOf(tool, edited.args), origin }
     const { action, needs, reason } = decide(policy.current(), call)

@@ -11,6 +11,7 @@ export const remember = defineTool({
   schema: z.object({ text: z.string().min(1).max(2_000) }),
   risk: 'low',
   effect: 'idempotent',
+  trusted: true,
 
   async run({ text }, call) {
     const { store, namespace } = memoryOf()

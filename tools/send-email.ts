@@ -26,6 +26,7 @@ export const sendEmail = defineTool({
   schema,
   risk: 'medium',
   effect: 'once',
+  trusted: true,
   timeoutMs: 30_000,
 
   async run(args, call) {

@@ -30,6 +30,7 @@ export const sqlExecute = defineTool({
   schema,
   risk: 'high',
   effect: 'once',
+  trusted: true,
   timeoutMs: 15_000,
 
   async run({ statement: text, expected_rows: expected }, call) {

@@ -12,6 +12,8 @@ export interface Origin {
   agents: string[] | undefined
   tenant: string | undefined
   requester: string | undefined
+  /** Tools whose untrusted results the thread has. */
+  untrusted: readonly string[] | undefined
 }
 
 export interface Judged {
@@ -82,12 +84,13 @@ function byRisk({ tool, risk, asks }: Judged): Ruling {
 }
 
 function matches({ when, then }: Rule, call: Judged): boolean {
-  const { agents, tenant, requester } = call.origin
+  const { agents, tenant, requester, untrusted } = call.origin
   const answer = allOf([
     named(when.tool, [call.tool]),
     named(when.agent, agents),
     named(when.tenant, tenant === undefined ? undefined : [tenant]),
     named(when.requester, requester === undefined ? undefined : [requester]),
+    hasRead(when.untrusted, untrusted),
     ...Object.keys(when.args ?? {}).map((path) => argMatches({ when, then }, path, call.args)),
   ])
   return counts(answer, then)
@@ -98,7 +101,13 @@ function counts(answer: Answer, then: Rule['then']): boolean {
   return answer ?? then !== 'allow'
 }
 
-function named(globs: string[] | undefined, names: string[] | undefined): Answer {
+function hasRead(asked: boolean | string[] | undefined, sources: readonly string[] | undefined): Answer {
+  if (asked === undefined) return true
+  if (sources === undefined) return undefined
+  return typeof asked === 'boolean' ? asked === sources.length > 0 : (named(asked, sources) ?? false)
+}
+
+function named(globs: string[] | undefined, names: readonly string[] | undefined): Answer {
   if (globs === undefined) return true
   return names?.some((name) => globs.some((glob) => globMatches(glob, name)))
 }

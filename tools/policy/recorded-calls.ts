@@ -14,6 +14,8 @@ const RecordedCall = z.strictObject({
   agent: z.string().default(''),
   tenant: z.string().default('default'),
   requester: z.string().default('local'),
+  /** Tools whose untrusted results the thread has. */
+  untrusted: z.array(z.string()).default([]),
   /** The tool's own. Unset: that of Holdpoint's tool of this name. */
   risk: z.enum(['low', 'medium', 'high', 'critical']).optional(),
   expect: z.enum(ACTIONS).optional(),
@@ -52,7 +54,12 @@ function judgementOf(
   const known = knownCall(tools, call, line)
   if ('invalid' in known)
     return { action: 'invalid', rule: null, risk: 'low', needs: null, reason: known.invalid }
-  const origin = { agents: [call.agent], tenant: call.tenant, requester: call.requester }
+  const origin = {
+    agents: [call.agent],
+    tenant: call.tenant,
+    requester: call.requester,
+    untrusted: call.untrusted,
+  }
   const { action, rule, risk, needs, reason } = decide(policy, { tool: call.tool, ...known, origin })
   return { action, rule, risk, needs: action === 'hold' ? needs : null, reason }
 }

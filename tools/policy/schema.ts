@@ -55,6 +55,8 @@ const When = z
     agent: Globs.optional(),
     tenant: Globs.optional(),
     requester: Globs.optional(),
+    /** Whether results that others can write into are in the thread; or those of these tools. */
+    untrusted: z.union([z.boolean(), Globs]).optional(),
     args: z
       .record(z.string(), Condition)
       .superRefine((args, { addIssue }) => {

@@ -8,7 +8,7 @@ import { decide } from '../../../../tools/policy/decide.ts'
 import { type PolicyFile, readPolicy } from '../../../../tools/policy/schema.ts'
 
 type RuleInput = PolicyFile['rules'][number]
-const WHO = { agents: ['support', 'a-1'], tenant: 'acme', requester: 'ada' }
+const WHO = { agents: ['support', 'a-1'], tenant: 'acme', requester: 'ada', untrusted: [] }
 
 function ask(rules: RuleInput[], args: Record<string, Json>, risk: Risk = 'medium', origin = {}) {
   return decide(readPolicy({ rules }), { tool: 'pay', args, risk, origin: { ...WHO, ...origin } })

@@ -36,6 +36,7 @@ function callOf(random: Random): Judged {
       agents: [random.pick(['a', 'b'])],
       tenant: 't',
       requester: random.chance(0.5) ? 'ada' : undefined,
+      untrusted: random.chance(0.3) ? undefined : random.pick([[], ['fetch']]),
     },
   }
 }
