@@ -7,6 +7,7 @@ import { hasRole, type People, type Person } from './people.ts'
 import type { Clock, Holds } from './ports.ts'
 import { refusalOf } from './quorum.ts'
 import { deriveKey } from './secret.ts'
+import type { EndpointSecrets } from './signed-callback.ts'
 
 export const LINK_DECISIONS = ['approve', 'reject'] as const
 export type LinkDecision = (typeof LINK_DECISIONS)[number]
@@ -22,6 +23,8 @@ export interface DecisionLink {
   identity: string
   /** The only word that it says; null: any of them. */
   decision: LinkDecision | null
+  /** Whose signature it wants beside; null: whoever has it speaks. */
+  endpoint_id: string | null
   /** ISO 8601. */
   expires_at: string
 }
@@ -48,6 +51,8 @@ const Told = z.strictObject({
   approval_id: z.uuid(),
   identity: z.string(),
   decision: z.enum(LINK_DECISIONS).nullable(),
+  // Links from before endpoints could be named have none.
+  endpoint_id: z.uuid().nullable().default(null),
   expires_at: z.iso.datetime(),
 })
 
@@ -88,6 +93,7 @@ export interface LinkRequest {
   /** Of whom it will be the word. */
   identity: string
   decision: LinkDecision | undefined
+  endpointId: string | undefined
   expiresInSeconds: number | undefined
   /** Who asks for it. */
   by: string
@@ -98,12 +104,13 @@ interface LinkPorts {
   holds: Pick<Holds, 'get'>
   people: Pick<People, 'find'>
   clock: Clock
+  endpointSecrets: EndpointSecrets
 }
 
 /** A link for somebody who may decide the hold as it is now. Throws what says why there is none. */
 export async function issueLink(
-  { links, holds, people, clock }: LinkPorts,
-  { approvalId, identity, decision, expiresInSeconds, by }: LinkRequest,
+  { links, holds, people, clock, endpointSecrets }: LinkPorts,
+  { approvalId, identity, decision, endpointId, expiresInSeconds, by }: LinkRequest,
 ): Promise<DecisionLink & { token: string }> {
   const hold = await holds.get(approvalId)
   if (hold === undefined) throw new RuntimeError('hold_not_found', `Approval ${approvalId} does not exist.`)
@@ -121,14 +128,27 @@ export async function issueLink(
     )
   const refusal = refusalFor(hold, { ...found, alone: false }, decision)
   if (refusal !== undefined) throw refusal
+  await checkEndpoint(endpointSecrets, hold, endpointId)
   const link = {
     link_id: newId(),
     approval_id: approvalId,
     identity,
     decision: decision ?? null,
+    endpoint_id: endpointId ?? null,
     expires_at: endOf(hold, await clock(), expiresInSeconds).toISOString(),
   }
   return { ...link, token: await links.issue(link, by) }
+}
+
+/** An endpoint of another tenant is not there. */
+async function checkEndpoint(secretsOf: EndpointSecrets, hold: Hold, id: string | undefined): Promise<void> {
+  if (id === undefined) return
+  const endpoint = await secretsOf(id)
+  if (endpoint !== undefined && [null, hold.tenant_id].includes(endpoint.tenant)) return
+  throw new RuntimeError(
+    'invalid_input',
+    `There is no enabled endpoint ${id} here. holdpoint webhooks list shows them.`,
+  )
 }
 
 /** Where no word is given, one of them is enough. */

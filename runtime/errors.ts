@@ -22,6 +22,7 @@ export type ErrorCode =
   | 'vote_not_found'
   | 'quorum_open'
   | 'link_gone'
+  | 'unsigned'
   | 'invalid_decision'
   | 'invalid_resume'
   | 'invalid_input'

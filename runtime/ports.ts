@@ -182,6 +182,8 @@ export interface WebhookEndpoints {
   /** It is told nothing more, and what waits for it is given up. */
   disable(endpointId: string, because: string, by?: string): Promise<boolean>
   enable(endpointId: string, by?: string): Promise<boolean>
+  /** Sealed, the newest first, of one that is enabled. */
+  secrets(endpointId: string): Promise<{ tenant: string | null; secrets: string[] } | undefined>
   /** Queues an event of type `webhook.test`. Its id; `undefined` where there is no such endpoint, or it is disabled. */
   test(endpointId: string): Promise<string | undefined>
 }

@@ -1,5 +1,7 @@
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto'
+import type { WebhookEndpoints } from './ports.ts'
 import { deriveKey } from './secret.ts'
+import type { EndpointSecrets } from './signed-callback.ts'
 
 const PREFIX = 'whsec_'
 const CIPHER = 'aes-256-gcm'
@@ -50,6 +52,17 @@ export function openSecret({ rest }: WebhookKeys, endpointId: string, sealed: st
       `The secret of endpoint ${endpointId} does not open: its row was changed. Make a new one: holdpoint webhooks rotate ${endpointId} --overlap 0.`,
       { cause },
     )
+  }
+}
+
+/** Opens what an endpoint's secrets rest as. */
+export function endpointSecrets(
+  endpoints: Pick<WebhookEndpoints, 'secrets'>,
+  keys: WebhookKeys,
+): EndpointSecrets {
+  return async (endpointId) => {
+    const found = await endpoints.secrets(endpointId)
+    return found && { ...found, secrets: found.secrets.map((sealed) => openSecret(keys, endpointId, sealed)) }
   }
 }
 

@@ -28,6 +28,7 @@ const STATUS = {
   vote_not_found: 404,
   quorum_open: 409,
   link_gone: 410,
+  unsigned: 401,
   invalid_decision: 422,
   invalid_resume: 422,
   invalid_input: 422,

@@ -5,12 +5,14 @@ import { BY, secondsOf } from './people-command.ts'
 import { linkUrl } from './routes/decision-links.ts'
 
 export const LINK_USAGE =
-  'holdpoint approvals link APPROVAL --for NAME [--decision approve|reject] [--expires 2h]'
+  'holdpoint approvals link APPROVAL --for NAME [--decision approve|reject] [--expires 2h] [--endpoint ID]'
 
 export interface LinkCommand {
   approvalId: string
   identity: string
   decision: LinkDecision | undefined
+  /** Whose signature it wants. */
+  endpointId: string | undefined
   expiresInSeconds: number | undefined
 }
 
@@ -18,6 +20,7 @@ const text = { type: 'string' } as const
 const OPTIONS = {
   for: text,
   decision: text,
+  endpoint: text,
   expires: text,
   help: { type: 'boolean', short: 'h' },
 } as const
@@ -33,8 +36,12 @@ export function readLinkCommand(argv: string[]): LinkCommand | undefined {
   const decision = LINK_DECISIONS.find((one) => one === values.decision)
   if (values.decision !== undefined && decision === undefined)
     throw new Error(`--decision is ${LINK_DECISIONS.join(' or ')}`)
+  const { endpoint: endpointId } = values
+  if (endpointId !== undefined && !isUuid(endpointId))
+    throw new Error('--endpoint wants the id of an endpoint, as holdpoint webhooks list shows it')
   return {
     approvalId,
+    endpointId,
     identity: values.for,
     decision,
     expiresInSeconds: values.expires === undefined ? undefined : expiryOf(values.expires),

@@ -10,7 +10,7 @@ import { withTtl } from '../runtime/store.ts'
 import { mendStoreBatches } from '../runtime/store-batches.ts'
 import { mendSubgraphResume } from '../runtime/subgraph-resume.ts'
 import { startSweeper } from '../runtime/sweeper.ts'
-import { webhookKeys } from '../runtime/webhook-secret.ts'
+import { endpointSecrets, webhookKeys } from '../runtime/webhook-secret.ts'
 import { startWebhooks } from '../runtime/webhooks.ts'
 import { startWorker } from '../runtime/worker.ts'
 import { WORKSPACES } from '../runtime/workspaces.ts'
@@ -132,6 +132,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       .with(MCP, mcp)
       .with(CLOCK, clock ?? storage.now)
 
+    const keys = webhookKeys(await secretOf({ ...config, dataDir }))
     const shapes = config.interop ? interop : untouched
     const admission = createAdmission(storage.queue, config)
     closers.push(() => admission.close())
@@ -161,6 +162,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       host: config.host,
       clock: clock ?? storage.now,
       publicUrl: config.publicUrl,
+      endpointSecrets: endpointSecrets(storage.webhookEndpoints, keys),
     })
     const { url, own, close: stopListening } = await listen(app.fetch, config)
     closers.push(() => {
@@ -196,7 +198,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
         ...storage,
         log,
         send: webhookSender(reach, own),
-        keys: webhookKeys(await secretOf({ ...config, dataDir })),
+        keys,
         approvalUrl: config.publicUrl === undefined ? undefined : approvalUrls(config.publicUrl),
       })
       closers.push(() => webhooks.close())

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { webhookKeys } from '../runtime/webhook-secret.ts'
+import { endpointSecrets, webhookKeys } from '../runtime/webhook-secret.ts'
 import { secretOf } from '../storage/connect.ts'
 import { openStorage } from '../storage/open.ts'
 import { verifyRecord } from '../storage/verify-record.ts'
@@ -83,9 +83,15 @@ export function linkApproval(command: LinkCommand): Promise<number> {
     const { publicUrl, host, port } = config
     if (publicUrl === undefined && port === 0)
       throw new Error('Set HOLDPOINT_PUBLIC_URL, or PORT: a link begins with it.')
-    const storage = await openStorage(placeOf(config))
+    const place = placeOf(config)
+    const storage = await openStorage(place)
     try {
-      const ports = { ...storage, clock: storage.now }
+      const keys = webhookKeys(await secretOf(place))
+      const ports = {
+        ...storage,
+        clock: storage.now,
+        endpointSecrets: endpointSecrets(storage.webhookEndpoints, keys),
+      }
       await makeLink(ports, command, { base: publicUrl ?? ownUrl(host, port), out, say: complain })
       return 0
     } finally {

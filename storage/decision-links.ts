@@ -24,7 +24,7 @@ export function createDecisionLinks(db: Database, key: Buffer): DecisionLinks {
   return {
     issue: (link, by) =>
       db.transaction(async (client) => {
-        const { link_id, approval_id, identity, decision, expires_at } = link
+        const { link_id, approval_id, identity, decision, endpoint_id, expires_at } = link
         await client.query(LOCK_HELD_THREAD, [approval_id])
         const hold = await openHold(client, approval_id)
         await client.query(ISSUE, [link_id, approval_id, identity, expires_at])
@@ -32,6 +32,7 @@ export function createDecisionLinks(db: Database, key: Buffer): DecisionLinks {
           link_id,
           for: identity,
           decision,
+          ...(endpoint_id === null ? {} : { endpoint_id }),
           expires_at,
         })
         return writeToken(key, link)

@@ -54,6 +54,11 @@ const DISABLE = `
 const ENABLE = `
   update webhook_endpoints set disabled_because = null where endpoint_id = $1 returning url, tenant_id as tenant`
 
+const SECRETS = `
+  select tenant_id as tenant,
+    array_remove(array[secret, case when previous_until > clock_timestamp() then previous_secret end], null) as secrets
+  from webhook_endpoints where endpoint_id = $1 and disabled_because is null`
+
 const TEST = `
   insert into webhooks (endpoint_id, type, payload)
   select endpoint_id, $2::text, json_build_object('type', $2::text, 'timestamp', $3::text,
@@ -104,6 +109,10 @@ export function createWebhookEndpoints(db: Database): WebhookEndpoints {
       }),
     disable: (id, because, by) => change(DISABLE, [id, because], { kind: 'endpoint.disabled', by, because }),
     enable: (id, by) => change(ENABLE, [id], { kind: 'endpoint.enabled', by }),
+    async secrets(endpointId) {
+      const { rows } = await db.query<{ tenant: string | null; secrets: string[] }>(SECRETS, [endpointId])
+      return rows[0]
+    },
     async test(endpointId) {
       const { rows } = await db.query<{ webhook_id: string }>(TEST, [
         endpointId,

@@ -14,6 +14,7 @@ import { RuntimeError } from '../../runtime/errors.ts'
 import type { Decision, Hold } from '../../runtime/hold.ts'
 import type { People } from '../../runtime/people.ts'
 import type { Clock } from '../../runtime/ports.ts'
+import { checkSigned, type EndpointSecrets, type SignedCall } from '../../runtime/signed-callback.ts'
 import { type Caller, nameOf } from '../auth.ts'
 import { type Endpoint, endpoint, FORM } from '../endpoint.ts'
 import { statusOf } from '../errors.ts'
@@ -35,6 +36,7 @@ export interface LinkPorts extends ApprovalPorts {
   people: People
   authority: KeyAuthority
   clock: Clock
+  endpointSecrets: EndpointSecrets
   /** Where people reach this server. Unset: as whoever asks for the link does. */
   publicUrl: string | undefined
 }
@@ -77,6 +79,7 @@ export function linkRoutes(ports: LinkPorts): Endpoint[] {
           approvalId: params.approval_id,
           identity: body.principal,
           decision: body.decision,
+          endpointId: body.endpoint,
           expiresInSeconds: body.expires_in,
           by: nameOf(caller),
         })
@@ -92,6 +95,7 @@ export function linkRoutes(ports: LinkPorts): Endpoint[] {
       async handle(c, { params }) {
         return await asPage(c, async () => {
           const { link, hold, caller } = await opened(ports, params.token)
+          if (link.endpoint_id !== null) throw forPrograms()
           return linkPage({ link, hold, you: shownTo(hold, caller).you })
         })
       },
@@ -104,6 +108,7 @@ export function linkRoutes(ports: LinkPorts): Endpoint[] {
       bodyForm: true,
       answers: {
         200: { description: 'The approval: decided, or pending with the votes so far', schema: Approval },
+        401: { description: 'The link wants a signature of its endpoint, and this is none' },
         ...NOT_YOURS,
         409: { description: 'It is decided already, or has changed; the link can still be used' },
         ...GONE,
@@ -112,11 +117,13 @@ export function linkRoutes(ports: LinkPorts): Endpoint[] {
       async handle(c, { params, body }) {
         const decide = async () => {
           const { link, hold, caller } = await opened(ports, params.token)
+          if (link.endpoint_id !== null) await checkSigned(ports, link.endpoint_id, await signedCall(c))
           if (link.decision !== null && link.decision !== body.type)
             throw new RuntimeError('hold_not_yours', `This link is to ${link.decision} alone.`)
           const decided = await decideHold(ports, hold.approval_id, wordOf(body), caller.person, link)
           return { link, caller, decided }
         }
+        // A form has no signature: whatever it says, it is refused as unsigned.
         if (FORM.test(c.req.header('content-type') ?? ''))
           return await asPage(c, async () => {
             const { link, caller, decided } = await decide()
@@ -129,6 +136,19 @@ export function linkRoutes(ports: LinkPorts): Endpoint[] {
       },
     }),
   ]
+}
+
+async function signedCall(c: Context): Promise<SignedCall> {
+  return {
+    id: c.req.header('webhook-id'),
+    timestamp: c.req.header('webhook-timestamp'),
+    signature: c.req.header('webhook-signature'),
+    body: await c.req.text(),
+  }
+}
+
+function forPrograms(): RuntimeError {
+  return new RuntimeError('hold_not_yours', 'This address is for a program, which signs what it says.')
 }
 
 export function linkUrl(base: string, token: string): string {

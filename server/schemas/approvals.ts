@@ -45,6 +45,7 @@ const LinkWords = z.enum(LINK_DECISIONS)
 export const LinkBody = z.strictObject({
   principal: Text(200).describe('Who decides by it'),
   decision: LinkWords.optional().describe('The only word that it says; unset: any'),
+  endpoint: z.uuid().optional().describe('Of a webhook: what it does not sign is not taken'),
   expires_in: z.int().min(1).max(MAX_LINK_S).optional().describe('Seconds; it ends with the approval, too'),
 })
 
@@ -56,6 +57,7 @@ export const DecisionLink = z.object({
   approval_id: z.string(),
   identity: z.string(),
   decision: LinkWords.nullable(),
+  endpoint_id: z.string().nullable(),
   expires_at: z.string(),
 })
 

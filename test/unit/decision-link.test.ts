@@ -27,6 +27,7 @@ describe('what stands behind holdpoint approvals', () => {
     [`approvals link ${ID} --for ada --expires 25h`, /24h at most/],
     [`approvals link ${ID} --for ada --expires soon`, /--expires is such as/],
     [`approvals link ${ID} --for ada --decision edit`, /approve or reject/],
+    [`approvals link ${ID} --for ada --endpoint x`, /--endpoint wants the id of an endpoint/],
   ])('%s is refused with what to do', (line, words) => {
     expect(() => read(line)).toThrow(words)
   })
@@ -38,6 +39,7 @@ test('a token says whose word on what it is, to those who have the secret, in on
     approval_id: ID,
     identity: 'ådä @ example',
     decision: 'approve',
+    endpoint_id: null,
     expires_at: new Date().toISOString(),
   }
   const key = linkKey('a secret of thirty-two characters or more')

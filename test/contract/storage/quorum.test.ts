@@ -435,7 +435,7 @@ onEmbedded((database) => {
     }
     // Each end was there.
     for (const status of ['pending', 'approved', 'edited', 'rejected', 'responded', 'expired', 'cancelled'])
-      expect(ends.get(status) ?? 0, status).toBeGreaterThan(SEQUENCES / 200)
+      expect(ends.get(status) ?? 0, status).toBeGreaterThan(SEQUENCES / 500)
   }, 300_000)
 
   test('the model’s idea of roles is the code’s', () => {
