@@ -21,9 +21,9 @@ export interface EventWriter {
 }
 
 /**
- * Numbers a run's events and commits them in batches: the first in a moment, each next one after a pause of
- * twice the time that the last one took, so that a busy database gets fewer and larger ones. Where people here only wait
- * for the run, most of its events travel with its end.
+ * Numbers a run's events and commits them in batches: the first at once where somebody here reads it, each next one after
+ * a pause of twice the time that the last one took, so that a busy database gets fewer and larger ones. Where people here
+ * only wait for the run, most of its events travel with its end.
  * Nobody sees an event before its batch is committed, so that a takeover never gives its number to another.
  */
 export function createEventWriter(
@@ -39,12 +39,12 @@ export function createEventWriter(
   let full = Promise.withResolvers<void>()
   let runWaits = false
   const rest = (ms: number) =>
-    live.onlyAwaited(run.run_id) && !runWaits
+    live.followed(run.run_id) === 'waits' && !runWaits
       ? pause(AWAITED_MS, Promise.race([finished, full.promise]))
       : pause(ms, finished)
 
   const write = async () => {
-    if (next === options.from) await rest(BATCH_MS.first)
+    if (next === options.from) await rest(live.followed(run.run_id) === 'reads' ? 0 : BATCH_MS.first)
     while (waiting.length > 0 && !dead) {
       const began = performance.now()
       const batch = waiting

@@ -9,8 +9,8 @@ export interface LiveEvents {
   publish(runId: string, from: number, events: NewEvent[]): void
   /** `waits`: for nothing but the run's end. */
   subscribe(runId: string, as?: 'reads' | 'waits'): LiveReader
-  /** Whether somebody here waits for the run's end, and nobody reads it here. */
-  onlyAwaited(runId: string): boolean
+  /** What is known here of whoever follows the run: that somebody reads it, or that somebody waits for no more than its end. */
+  followed(runId: string): 'reads' | 'waits' | undefined
 }
 
 export interface LiveReader {
@@ -57,9 +57,10 @@ export function createLiveHub(limits = LIMITS): LiveHub {
       if (kind === 'run') tell(runId, { kind: 'unknown' })
     },
     hasReaders: (runId) => readers.has(runId),
-    onlyAwaited(runId) {
+    followed(runId) {
       const ways = readers.get(runId)?.values()
-      return ways !== undefined && [...ways].every((way) => way === 'waits')
+      if (ways === undefined) return undefined
+      return [...ways].includes('reads') ? 'reads' : 'waits'
     },
     missed: () => readers.forEach((here) => here.forEach((_, inbox) => inbox.put({ kind: 'unknown' }))),
     subscribe(runId, as = 'reads') {

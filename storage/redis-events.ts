@@ -65,7 +65,7 @@ export async function openRedisEvents({ url, database, hub, log }: RedisOptions)
   return {
     description,
     subscribe: hub.subscribe,
-    onlyAwaited: hub.onlyAwaited,
+    followed: hub.followed,
     publish(runId, from, events) {
       hub.publish(runId, from, events)
       if (events.length === 0) return
