@@ -6,6 +6,7 @@ import { modelCalls } from '../nodes/conversation.ts'
 import { hold } from '../nodes/hold.ts'
 import { judgeCalls } from '../nodes/judge-calls.ts'
 import { prompt } from '../nodes/prompt.ts'
+import { isLoop } from '../nodes/loop.ts'
 import { AgentState } from '../nodes/state.ts'
 import type { Tool } from '../tools/define.ts'
 import { toolsNamed } from '../tools/registry.ts'
@@ -41,7 +42,7 @@ export function reactGraph({
     .addNode('policy', judgeCalls({ tools }))
     .addNode('hold', hold({ tools }))
     .addNode('tools', callTools({ tools }))
-    .addNode('stop', () => ({ end_reason: 'max_steps' as const }))
+    .addNode('stop', ({ messages }) => ({ end_reason: isLoop(messages) ? 'loop' : 'max_steps' }))
     .addEdge(START, 'model')
     .addConditionalEdges('model', ({ end_reason }) => (end_reason === null ? 'policy' : END), ['policy', END])
     .addConditionalEdges(
@@ -52,7 +53,7 @@ export function reactGraph({
     .addEdge('hold', 'tools')
     .addConditionalEdges(
       'tools',
-      ({ messages }) => (modelCalls(messages) < maxModelCalls ? 'model' : 'stop'),
+      ({ messages }) => (modelCalls(messages) < maxModelCalls && !isLoop(messages) ? 'model' : 'stop'),
       ['model', 'stop'],
     )
     .addEdge('stop', END)

@@ -15,12 +15,17 @@ export function openMessage(messages: BaseMessage[]): AIMessage | undefined {
   return last !== undefined && isAIMessage(last) && (last.tool_calls?.length ?? 0) > 0 ? last : undefined
 }
 
-/** The model's turns since the last word of a person. */
-export function modelCalls(messages: BaseMessage[]): number {
+/** What came after the last word of a person. */
+export function sinceTask(messages: BaseMessage[]): BaseMessage[] {
   const start = messages.findLastIndex(
     (message) => message instanceof HumanMessage || message.getType() === 'human',
   )
-  return messages.slice(start + 1).filter((message) => isAIMessage(message)).length
+  return messages.slice(start + 1)
+}
+
+/** The model's turns since then. */
+export function modelCalls(messages: BaseMessage[]): number {
+  return sinceTask(messages).filter((message) => isAIMessage(message)).length
 }
 
 /** The newest message of a person, as text. */

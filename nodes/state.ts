@@ -4,10 +4,11 @@ import type { Json } from '../runtime/json.ts'
 import type { Verdict } from '../tools/policy.ts'
 
 /**
- * Why an agent stopped. `completed`: the model had nothing more to call; `max_steps`: its cap of model calls;
+ * Why an agent stopped. `completed`: the model had nothing more to call; `max_steps`: its cap of model calls; `loop`: it
+ * asked for the same call again and again;
  * `max_handoffs`, `invalid_plan`, `max_replans`: the caps of the supervisor and the planner.
  */
-export type EndReason = 'completed' | 'max_steps' | 'max_handoffs' | 'invalid_plan' | 'max_replans'
+export type EndReason = 'completed' | 'max_steps' | 'loop' | 'max_handoffs' | 'invalid_plan' | 'max_replans'
 
 /** What a person decided on one call. */
 export interface CallDecision {

@@ -284,7 +284,9 @@ onEachDatabase((database) => {
   })
 
   test('after 25 model calls the task ends with max_steps, and no call is left open', async () => {
-    const steps = Array.from({ length: 25 }, () => ({ toolCalls: [{ name: 'list_files', args: {} }] }))
+    const steps = Array.from({ length: 25 }, (_, n) => ({
+      toolCalls: [{ name: 'read_file', args: { path: `${n}.txt` } }],
+    }))
     stage.play(...steps, { content: 'A new task has a new budget.' })
     const threadId = await stage.thread()
     const values = (await stage.client.runs.wait(threadId, 'react', {
