@@ -32,7 +32,7 @@ import { keyOfTab } from './key.js'
  * @property {{ by: string, at: string, text: string }[]} comments
  * @property {string | null} escalated_at
  * @property {boolean} self_approval there are no keys
- * @property {{ identity: string, may: string[], why_not: string | null }} you who asks, and what they may do
+ * @property {{ identity: string, may: string[], may_comment: boolean, why_not: string | null }} you who asks, and what they may do
  * @property {string} created_at
  * @property {string | null} expires_at null: it waits for as long as it takes
  * @property {string | null} decided_at
@@ -107,6 +107,20 @@ export async function decide(id, decision) {
  */
 export async function withdraw(id) {
   return await (await request(`/approvals/${encodeURIComponent(id)}/votes`, { method: 'DELETE' })).json()
+}
+
+/**
+ * @param {string} id
+ * @param {string} text
+ * @returns {Promise<Approval>}
+ */
+export async function comment(id, text) {
+  const response = await request(`/approvals/${encodeURIComponent(id)}/comments`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ text }),
+  })
+  return await response.json()
 }
 
 /**

@@ -73,6 +73,7 @@ export function decisionPanel(approval, listener) {
           { type: 'button', class: 'approve', click: () => void send(() => approvalOf(approval)) },
           words.approve,
         ),
+      may.includes('approve') && opener('With a comment', forms.approve, 'quiet'),
       // What may have happened already cannot be changed any more, nor what was approved before.
       !doubt && approval.replaces === null && may.includes('edit') && opener('Edit', forms.edit),
       may.includes('reject') && opener(words.reject, forms.reject, 'reject'),
@@ -114,8 +115,13 @@ function formsFor(approval, send, back) {
   const before = JSON.stringify(editor.read())
   const reason = area('Why not? The agent reads it', '', 3)
   const meaning = approval.kind === 'in_doubt' ? 'which happened' : 'which does not run'
+  const remark = area('What others read beside your approval', '', 3)
   const answer = area(`What the agent gets as the result of ${approval.tool}, ${meaning}`, '', 4)
   return {
+    approve: form('Approve', [remark.node], 'Approve with this comment', 'approve', () => ({
+      ...approvalOf(approval),
+      ...(remark.value().trim() === '' ? {} : { message: remark.value().trim() }),
+    })),
     edit: form(
       'Edit',
       editor.nodes,

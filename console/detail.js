@@ -4,6 +4,7 @@ import { decisionPanel } from './decision.js'
 import { h, revealed, setText } from './element.js'
 import { outcomeOf } from './outcome.js'
 import { shownOf } from './preview.js'
+import { remarkForm } from './remark.js'
 import { standingOf } from './standing.js'
 import { ago, isSoon, moment, until } from './when.js'
 
@@ -53,6 +54,11 @@ export function createDetail(first, listener) {
     shownOf(first),
     people,
     below,
+    first.you.may_comment &&
+      remarkForm(first.approval_id, (commented) => {
+        update(commented)
+        listener.decided()
+      }),
     facts(first),
   )
 

@@ -103,7 +103,7 @@ export function approvalRoutes(ports: ApprovalPorts): Endpoint[] {
         checkIsJson(c)
         const hold = await ports.holds.get(params.approval_id)
         if (hold) await checkHold(ports, hold, caller, 'threads:read')
-        if (!hasRole(caller.person, 'operator')) caller.needs('approver')
+        if (!mayComment(caller.person)) caller.needs('approver')
         return json(
           c,
           shownTo(await ports.holds.comment(params.approval_id, caller.person, body.text), caller),
@@ -121,8 +121,13 @@ export function shownTo(hold: Hold, { person, studio }: Caller) {
       isPending && !studio && hasRole(person, 'approver') && refusalOf(hold, person, type) === undefined,
   )
   const { identity } = person
-  const you = { identity, may, why_not: isPending && !may.includes('approve') ? whyNot(hold, person) : null }
+  const why_not = isPending && !may.includes('approve') ? whyNot(hold, person) : null
+  const you = { identity, may, may_comment: mayComment(person), why_not }
   return { ...hold, self_approval: person.alone, you }
+}
+
+function mayComment(person: Person): boolean {
+  return hasRole(person, 'operator') || hasRole(person, 'approver')
 }
 
 function whyNot(hold: Hold, person: Person): string {

@@ -37,6 +37,7 @@ const FILES = [
   'list.js',
   'outcome.js',
   'preview.js',
+  'remark.js',
   'route.js',
   'standing.js',
   'when.js',

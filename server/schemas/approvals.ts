@@ -88,8 +88,13 @@ const Quorum = {
   escalated_at: z.string().nullable(),
   self_approval: z.boolean().describe('Whether there are no keys: then whoever asked may release it'),
   you: z
-    .object({ identity: z.string(), may: z.array(z.string()), why_not: z.string().nullable() })
-    .describe('Who asks, which decisions are theirs, and why not to approve'),
+    .object({
+      identity: z.string(),
+      may: z.array(z.string()),
+      may_comment: z.boolean(),
+      why_not: z.string().nullable(),
+    })
+    .describe('Who asks, which decisions are theirs, whether they may comment, and why not to approve'),
 }
 
 export const CommentBody = z.strictObject({ text: z.string().trim().min(1).max(5_000) })

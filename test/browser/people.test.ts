@@ -108,6 +108,39 @@ describe.skipIf(chromiumPath === null)('the approvals page of a server with keys
     for (const { faults } of [ada, otto, vera, ben]) expect(faults).toEqual([])
   })
 
+  test('what people say beside, and with their approval, others read', async () => {
+    const hold = await held('two-words')
+    const ada = await openAs('ada', hold)
+    await ada.page.getByText('Comment', { exact: true }).click()
+    const remark = ada.page.getByRole('textbox', { name: 'A comment for the others who decide' })
+    await remark.fill('Half a thought')
+    const otto = await openAs('otto', hold)
+    await otto.page.getByText('Comment', { exact: true }).click()
+    await otto.page
+      .getByRole('textbox', { name: /A comment/ })
+      .fill('The customer asked for it. <b>Really</b>')
+    await otto.page.getByRole('button', { name: 'Add the comment' }).click()
+    const comments = ada.page.getByRole('list', { name: 'Comments' })
+    await comments.getByText('The customer asked for it. <b>Really</b>').waitFor()
+    // What others say does not take away what is being written.
+    expect(await remark.inputValue()).toBe('Half a thought')
+    await ada.page.getByRole('button', { name: 'Add the comment' }).click()
+    await comments.getByText('Half a thought').waitFor()
+    expect(await remark.inputValue()).toBe('')
+
+    await ada.page.getByRole('button', { name: 'With a comment' }).click()
+    await ada.page.getByRole('textbox', { name: /beside your approval/ }).fill('I have called them.')
+    await ada.page.getByRole('button', { name: 'Approve with this comment' }).click()
+    await otto.page.getByRole('list', { name: 'Approved so far' }).getByText('I have called them.').waitFor()
+    await ada.page.getByRole('button', { name: 'Take your approval back' }).click()
+    await ada.page.getByText('0 of 2 approvals').waitFor()
+    const vera = await openAs('vera', hold)
+    await vera.page.getByText('Half a thought').waitFor()
+    expect(await vera.page.getByText('Comment', { exact: true }).count()).toBe(0)
+    for (const { faults } of [ada, otto, vera]) expect(faults).toEqual([])
+    await http('ada', 'POST', `/approvals/${hold.approval_id}/decisions`, { type: 'reject' })
+  })
+
   test('what one edits another sees, and approves as that', async () => {
     const hold = await held('two-edited')
     const ada = await openAs('ada', hold)
