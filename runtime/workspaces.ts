@@ -25,6 +25,8 @@ export interface Workspaces {
   ): Promise<{ bytes: Uint8Array; size: number }>
   /** Creates or replaces a file in one step: a reader sees the old bytes or the new ones. */
   write(threadId: string, path: string, bytes: Uint8Array): Promise<FileEntry>
+  /** Replaces a file by what `change` makes of it; no other write of the thread comes between. */
+  update(threadId: string, path: string, change: (before: Uint8Array) => Uint8Array): Promise<FileEntry>
   remove(threadId: string, path: string): Promise<void>
   /** Removes the thread's whole workspace. */
   clear(threadId: string): Promise<void>

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { lstat, open, type FileHandle } from 'node:fs/promises'
+import { lstat, mkdir, open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { RuntimeError } from '../runtime/errors.ts'
 
@@ -13,6 +13,11 @@ const MAX_DEPTH = 32
 
 /** A thread's own writes replace files, and on a busy machine several in the time of one open. */
 const ATTEMPTS = 20
+
+/** Opens a directory and no link; never waits. */
+const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+/** O_NONBLOCK: a pipe that took the file's place must not block the open for ever. */
+const FILE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 const HINT = 'Use a path relative to the workspace, such as "reports/2026.csv".'
 
@@ -40,60 +45,78 @@ function checkPart(part: string): void {
 }
 
 /**
- * What stands at the end of `parts` below `base`, after every component was seen not to be a link; `undefined`
- * where one of them does not exist.
+ * A directory that is open. On Linux what is named in it is looked up in it, even if a link has taken its place by then;
+ * elsewhere a name is looked up by its path.
  */
-export async function locate(base: string, parts: string[]): Promise<'file' | 'directory' | undefined> {
-  let at = base
-  let kind: 'file' | 'directory' = 'directory'
-  for (const part of ['', ...parts]) {
-    if (kind === 'file') throw invalid('A part of the path is a file, not a directory.')
-    at = join(at, part)
-    const stat = await lstat(at).catch(ifMissing)
-    if (stat === undefined) return undefined
-    if (stat.isDirectory()) kind = 'directory'
-    else if (stat.isFile() && stat.nlink === 1) kind = 'file'
-    else throw invalid('The path passes through a link, or names something that is not a regular file.')
-  }
-  return kind
+export interface Directory {
+  at(name: string): string
+  path: string
 }
 
 /**
- * Opens a regular file with one name, seen to be that both before and after it is open: what a guest swaps in
- * between is refused. Throws `file_not_found` and `invalid_path`.
+ * Does `work` in the directory below `base` that `parts` lead to, each opened in the one before and none of them a
+ * link; `undefined` where one does not exist. `make`: those that do not exist are made.
  */
-export async function openFile(base: string, parts: string[]): Promise<FileHandle> {
+export async function inDirectory<T>(
+  base: string,
+  parts: string[],
+  work: (directory: Directory) => Promise<T>,
+  { make = false } = {},
+): Promise<T | undefined> {
+  const name = parts.at(-1)
+  const inParent = async (parent: Directory | undefined) => {
+    const path = parent === undefined || name === undefined ? base : parent.at(name)
+    if (make && parent !== undefined) await mkdir(path, { mode: 0o700 }).catch(ifPresent)
+    const handle = await open(path, DIRECTORY).catch(ifMissing).catch(notADirectory)
+    if (handle === undefined) return undefined
+    try {
+      const own = process.platform === 'linux' ? `/proc/self/fd/${handle.fd}` : path
+      return await work({ at: (inside) => join(own, inside), path: own })
+    } finally {
+      await handle.close()
+    }
+  }
+  if (name === undefined) return await inParent(undefined)
+  return await inDirectory(base, parts.slice(0, -1), inParent, { make })
+}
+
+/** What stands there, which is neither a link nor has a second name; `undefined` where nothing does. */
+export async function kindOf(directory: Directory, name: string): Promise<'file' | 'directory' | undefined> {
+  const stat = await lstat(directory.at(name)).catch(ifMissing)
+  if (stat === undefined) return undefined
+  if (stat.isDirectory()) return 'directory'
+  if (stat.isFile() && stat.nlink === 1) return 'file'
+  throw invalid(ODD)
+}
+
+/**
+ * Opens a regular file with one name, which is judged once it is open: nothing can take its place any more. Throws
+ * `invalid_path`; `undefined` where there is none.
+ */
+export async function openFile(directory: Directory, name: string): Promise<FileHandle | undefined> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const kind = await locate(base, parts)
-    if (kind === undefined) throw notFound(parts)
-    if (kind === 'directory') throw invalid(`${parts.join('/')} is a directory. Name a file in it.`)
-    const file = await openLocated(base, parts)
-    if (file !== undefined) return file
+    const file = await open(directory.at(name), FILE).catch(ifMissing).catch(cannotOpen)
+    if (file === undefined) return undefined
+    const stat = await file.stat()
+    if (stat.isFile() && stat.nlink === 1) return file
+    await file.close()
+    if (stat.isDirectory()) throw invalid(`${name} is a directory. Name a file in it.`)
+    // Without a name it was replaced since it was opened, by a write of the same thread most likely.
+    if (!stat.isFile() || stat.nlink > 1) throw invalid(ODD)
   }
   throw invalid('The file changes while it is being opened.')
 }
 
-/** `undefined`: the file was replaced in the meantime, by a write of the same thread most likely. */
-async function openLocated(base: string, parts: string[]): Promise<FileHandle | undefined> {
-  const path = join(base, ...parts)
-  // O_NONBLOCK: a pipe that took the file's place must not block the open for ever.
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
-  const file = await open(path, flags).catch((cause: unknown) => {
-    if (!isMissing(cause)) throw invalid('The file cannot be opened.', cause)
-  })
-  if (file === undefined) return undefined
-  try {
-    const opened = await file.stat()
-    await locate(base, parts)
-    const named = await lstat(path).catch(ifMissing)
-    const same = opened.ino === named?.ino && opened.dev === named.dev
-    if (same && opened.isFile() && opened.nlink === 1) return file
-  } catch (cause) {
-    await file.close()
-    throw cause
-  }
-  await file.close()
-  return undefined
+const ODD = 'The path passes through a link, or names something that is not a regular file.'
+
+function notADirectory(cause: unknown): never {
+  if (hasCode(cause, 'ENOTDIR', 'ELOOP', 'EMLINK'))
+    throw invalid('A part of the path is a link, or a file and not a directory.', cause)
+  throw cause
+}
+
+function cannotOpen(cause: unknown): never {
+  throw invalid('The file cannot be opened.', cause)
 }
 
 export function invalid(message: string, cause?: unknown): RuntimeError {
@@ -105,10 +128,14 @@ export function notFound(parts: string[]): RuntimeError {
   return new RuntimeError('file_not_found', `${name} does not exist. List the files to see which do.`)
 }
 
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+export function ifMissing(error: unknown): undefined {
+  if (!hasCode(error, 'ENOENT')) throw error
 }
 
-export function ifMissing(error: unknown): undefined {
-  if (!isMissing(error)) throw error
+export function ifPresent(error: unknown): void {
+  if (!hasCode(error, 'EEXIST')) throw error
+}
+
+function hasCode(error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code))
 }
