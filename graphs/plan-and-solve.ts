@@ -27,7 +27,18 @@ export interface PlanAndSolveOptions {
  * namespace, so that one may be held while the others go on. A failed step leads to a new plan for what is left.
  */
 export function planAndSolveGraph({
-  tools = toolsNamed('run_javascript', 'list_files', 'read_file', 'write_file', 'http_fetch', 'send_email'),
+  tools = toolsNamed(
+    'run_javascript',
+    'run_python',
+    'list_files',
+    'read_file',
+    'search_files',
+    'write_file',
+    'edit_file',
+    'delete_file',
+    'http_fetch',
+    'send_email',
+  ),
   model,
   maxReplans = 2,
   maxModelCalls = 12,

@@ -32,7 +32,18 @@ const MAX_MODEL_CALLS = 25
  * const agent = reactGraph({ tools: toolsNamed('read_file') }).compile({ checkpointer: new MemorySaver() })
  */
 export function reactGraph({
-  tools = toolsNamed('run_javascript', 'list_files', 'read_file', 'write_file', 'http_fetch', 'send_email'),
+  tools = toolsNamed(
+    'run_javascript',
+    'run_python',
+    'list_files',
+    'read_file',
+    'search_files',
+    'write_file',
+    'edit_file',
+    'delete_file',
+    'http_fetch',
+    'send_email',
+  ),
   model,
   prompt: systemPrompt = () => prompt('react.v1'),
   maxModelCalls = MAX_MODEL_CALLS,

@@ -18,7 +18,7 @@ export interface SupervisorOptions {
 
 const SPECIALISTS = {
   researcher: 'finds things out: lists and reads files, fetches pages. Changes nothing.',
-  analyst: 'computes with JavaScript over the files, and writes files.',
+  analyst: 'computes with JavaScript or Python over the files, and writes files.',
   operator: 'acts outside: sends mail, which a person has to approve.',
 }
 
@@ -32,8 +32,9 @@ export function supervisorGraph({ model, maxHandoffs = 8, maxModelCalls = 12 }: 
       prompt: () => prompt(`${name}.v1`),
       ...given,
     }).compile({ name })
-  const researcher = agent('researcher', 'list_files', 'read_file', 'http_fetch')
-  const analyst = agent('analyst', 'run_javascript', 'list_files', 'read_file', 'write_file')
+  const reading = ['list_files', 'read_file', 'search_files']
+  const researcher = agent('researcher', ...reading, 'http_fetch')
+  const analyst = agent('analyst', 'run_javascript', 'run_python', ...reading, 'write_file', 'edit_file')
   const operator = agent('operator', 'send_email', 'read_file')
   return new StateGraph(SupervisorState)
     .addNode('begin', begin)

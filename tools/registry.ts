@@ -9,6 +9,8 @@ import { askHuman } from './ask-human.ts'
 import { calculator } from './calculator.ts'
 import { currentTime } from './current-time.ts'
 import type { Tool } from './define.ts'
+import { deleteFile } from './delete-file.ts'
+import { editFile } from './edit-file.ts'
 import { httpFetch } from './http-fetch.ts'
 import { listFiles } from './list-files.ts'
 import { parseArgs, riskOf } from './policy.ts'
@@ -21,6 +23,7 @@ import { recall } from './recall.ts'
 import { remember } from './remember.ts'
 import { runJavascript } from './run-javascript.ts'
 import { runPython } from './run-python.ts'
+import { searchFiles } from './search-files.ts'
 import { sendEmail } from './send-email.ts'
 import { sqlExecute } from './sql-execute.ts'
 import { sqlQuery } from './sql-query.ts'
@@ -33,6 +36,9 @@ export const TOOLS = [
   listFiles,
   readFile,
   writeFile,
+  editFile,
+  searchFiles,
+  deleteFile,
   httpFetch,
   sendEmail,
   sqlQuery,

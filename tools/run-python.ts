@@ -17,8 +17,8 @@ export const runPython = defineTool({
   }),
   risk: 'low',
   effect: 'none',
-  // The first call of a server waits for the interpreter's boot.
-  timeoutMs: 20_000,
+  // The first call on a machine waits for the interpreter's boot and its snapshot, three seconds of the processor.
+  timeoutMs: 30_000,
 
   run: ({ code }, call) => runCode('python', code, call),
 })
