@@ -15,7 +15,15 @@ import type { AskedAgain, Release } from './run-context.ts'
 import type { ActiveRuns, CancelAction, ClaimedRun, NewRun, Run, RunStatus } from './run.ts'
 import type { StartRequest } from './start-run.ts'
 import type { ItemKey, ItemSearch, ItemWrite, NamespaceSearch, StoreItem } from './store.ts'
-import type { Page, PruneStrategy, Thread, ThreadFilter, ThreadStorage, ThreadTtl } from './thread.ts'
+import type {
+  Page,
+  PruneOptions,
+  PruneStrategy,
+  Thread,
+  ThreadFilter,
+  ThreadStorage,
+  ThreadTtl,
+} from './thread.ts'
 import type { DeadWebhook, Lanes, NewEndpoint, Webhook, WebhookEndpoint } from './webhook.ts'
 
 /** A compiled graph, whatever its state. */
@@ -74,9 +82,10 @@ export interface Threads {
   copy(from: string, to: string, metadata?: Record<string, Json>): Promise<Thread | undefined>
   /**
    * False where there is no such thread, or a run of it has not ended, or with `expiredAt` where its time is not over.
-   * `by`: unset, we do.
    */
-  prune(threadId: string, strategy: PruneStrategy, expiredAt?: Date, by?: string): Promise<boolean>
+  prune(threadId: string, strategy: PruneStrategy, options?: PruneOptions): Promise<boolean>
+  /** Deletes parts of states that no checkpoint needs any more, in threads of which no run is running. Returns how many. */
+  collect(): Promise<number>
   /** Threads past their time, at most 100. */
   expired(now: Date): Promise<{ threadId: string; strategy: PruneStrategy }[]>
   storage(threadId: string): Promise<ThreadStorage>

@@ -30,10 +30,11 @@ export function startSweeper(
     },
     async (now) => {
       for (const { threadId, strategy } of await threads.expired(now)) {
-        const pruned = await threads.prune(threadId, strategy, now)
+        const pruned = await threads.prune(threadId, strategy, { expiredAt: now })
         if (pruned && strategy === 'delete') await workspaces.clear(threadId)
       }
     },
+    () => threads.collect(),
     (now) => store.deleteExpired(now),
     (now) => webhooks.prune(now),
     (now) => events.prune(new Date(now.getTime() - eventDays * DAY_MS)),

@@ -39,6 +39,15 @@ export function graphIdOf({ metadata }: Pick<Thread, 'metadata'>): string | unde
 /** What is left of a thread that is pruned: nothing, or its latest state. */
 export type PruneStrategy = 'delete' | 'keep_latest'
 
+export interface PruneOptions {
+  /** Only where the thread's time is over by then. */
+  expiredAt?: Date | undefined
+  /** Who does it. Unset: we do. */
+  by?: string | undefined
+  /** What `keep_latest` keeps beside the latest state: so many of the last ones, and those since then. */
+  keep?: { last?: number | undefined; since?: Date | undefined } | undefined
+}
+
 /** How many minutes after its last change a thread is pruned. */
 export interface ThreadTtl {
   strategy: PruneStrategy

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import type { RunnableConfig } from '@langchain/core/runnables'
 import {
   type ChannelVersions,
@@ -6,9 +5,62 @@ import {
   type CheckpointListOptions,
   type CheckpointMetadata,
   type CheckpointTuple,
+  maxChannelVersion,
+  type PendingWrite,
+  TASKS,
+  WRITES_IDX_MAP,
 } from '@langchain/langgraph-checkpoint'
 import { PostgresSaver } from '@langchain/langgraph-checkpoint-postgres'
-import { type Database, jsonbText, prepared, type Queryable } from './database.ts'
+import { ownerOf } from './chunks/chunk.ts'
+import {
+  addChunk,
+  Chunks,
+  createMemory,
+  encode,
+  type Encoded,
+  type Encoder,
+  type Memory,
+} from './chunks/encode.ts'
+import { readTuple } from './chunks/read.ts'
+import { chunkColumns, insertChunks } from './chunks/rows.ts'
+import { type Before, writeState } from './chunks/state.ts'
+import { rowsOf, type WriteRow } from './chunks/writes.ts'
+import { type Database, jsonbText, prepared } from './database.ts'
+import { nextVersion } from './next-version.ts'
+
+/** What a thread's writer knows of it: its chunks, and the checkpoints that it read or wrote last. */
+export interface ThreadMemory extends Memory {
+  readonly checkpoints: Map<string, Before>
+}
+
+const MOST_CHECKPOINTS = 32
+
+export interface CheckpointParts {
+  /** Id, its parent's, state, references and metadata. */
+  columns: unknown[]
+  chunks: Chunks
+}
+
+const PUT = `
+  with chunks as (${insertChunks('$8', 9)})
+  insert into checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, state, refs, metadata)
+  values ($1, $2, $3, $4, '{}', $5, $6::uuid[], $7::jsonb)
+  on conflict (thread_id, checkpoint_ns, checkpoint_id) do update
+  set state = excluded.state, refs = excluded.refs, checkpoint = excluded.checkpoint, metadata = excluded.metadata`
+
+const putWritesSql = (onConflict: string) => `
+  with chunks as (${insertChunks('$11', 12)})
+  insert into checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob, packed, refs)
+  select $1, $2, $3, $4, idx, channel, type, blob, packed, refs::uuid[]
+  from unnest($5::integer[], $6::text[], $7::text[], $8::bytea[], $9::text[], $10::text[])
+    as w (idx, channel, type, blob, packed, refs)
+  on conflict (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) ${onConflict}`
+
+export const PUT_PLAIN = prepared(PUT)
+export const PUT_WRITES_PLAIN = prepared(putWritesSql('do nothing'))
+const PUT_SPECIAL_WRITES = prepared(
+  putWritesSql('do update set channel = excluded.channel, type = excluded.type, blob = excluded.blob'),
+)
 
 const listSql = (where: string, limit: number | undefined) => `
   select thread_id, checkpoint_ns, checkpoint_id from checkpoints cp ${where}
@@ -18,46 +70,58 @@ const positionOf = (parameter: number) => `(
   select position from checkpoints b
   where b.thread_id = cp.thread_id and b.checkpoint_ns = cp.checkpoint_ns and b.checkpoint_id = $${parameter})`
 
+const DELETE = ['checkpoint_writes', 'checkpoint_blobs', 'checkpoints', 'checkpoint_garbage'].map(
+  (table) => `delete from ${table} where thread_id = $1`,
+)
+const DELETE_CHUNKS = 'delete from checkpoint_chunks where thread_id = $1'
+
 /**
- * What the stock saver asks its pool for. It takes the highest id for the newest, which after a change of machines may
- * be an older one: ids sort by the clock of whoever made them, positions by the order in which they were stored.
+ * LangGraph's saver with versions that cannot collide, checkpoints in the order in which they were stored, and each part
+ * of a state stored once (docs/storage.md).
  */
-function poolFor(db: Database): Database['pool'] {
-  const query: Queryable['query'] = (text, values) =>
-    db.query(prepared(text.replace('ORDER BY checkpoint_id DESC', 'ORDER BY position DESC')), values)
-  return { query } as Database['pool']
-}
-
-// Eight random bytes for each of many versions; asking the system for them one by one costs more than the rest of a version.
-let random = Buffer.alloc(0)
-
-function tail(): string {
-  if (random.length === 0) random = randomBytes(4_096)
-  const bytes = random.subarray(0, 8)
-  random = random.subarray(8)
-  return bytes.toString('hex')
-}
-
-/** LangGraph's saver with versions that cannot collide, and checkpoints in the order in which they were stored. */
 export class Checkpointer extends PostgresSaver {
   protected readonly db: Database
 
   constructor(db: Database) {
-    super(poolFor(db))
+    super(db.pool)
     this.db = db
   }
 
-  /**
-   * The stock saver counts 1, 2, 3, and keeps the first value stored under (channel, version): a fork, or a second
-   * writer, then reads the other branch's values. A random tail makes each version its writer's own. Threads that
-   * were begun with numbers keep them, because the two kinds do not sort together.
-   */
   override getNextVersion(current: number | undefined): number {
-    if (typeof current === 'number') return super.getNextVersion(current)
-    const count = current === undefined ? 0 : Number.parseInt(current, 10)
-    const version = `${String(count + 1).padStart(16, '0')}.${tail()}`
-    // LangGraph takes strings wherever its types say number (BaseCheckpointSaver is generic only inside).
-    return version as unknown as number
+    return typeof current === 'number' ? super.getNextVersion(current) : nextVersion(current)
+  }
+
+  /** Of a thread that this saver writes to alone; else all is sent, and found to be there. */
+  protected memoryOf(_threadId: string): ThreadMemory | undefined {
+    return undefined
+  }
+
+  override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
+    const { thread_id, checkpoint_ns = '' } = config.configurable ?? {}
+    if (thread_id === undefined) return undefined
+    const memory = this.memoryOf(thread_id)
+    const read = await readTuple(this.db, this.serde, config, memory)
+    if (read === undefined) return undefined
+    const { tuple, before } = read
+    if (before !== undefined && memory !== undefined)
+      noteCheckpoint(memory, checkpoint_ns, tuple.checkpoint.id, before)
+    return tuple.checkpoint.v < 4 ? await this.#withSends(tuple) : tuple
+  }
+
+  /** What such a checkpoint sends is with its parent's writes. */
+  async #withSends(tuple: CheckpointTuple): Promise<CheckpointTuple> {
+    const parent = tuple.parentConfig && (await this.getTuple(tuple.parentConfig))
+    const sends = parent?.pendingWrites?.filter(([, channel]) => channel === TASKS) ?? []
+    if (sends.length === 0) return tuple
+    const { channel_values, channel_versions } = tuple.checkpoint
+    const versions = Object.values(channel_versions)
+    const version = versions.length > 0 ? maxChannelVersion(...versions) : this.getNextVersion(undefined)
+    const checkpoint = {
+      ...tuple.checkpoint,
+      channel_values: { ...channel_values, [TASKS]: sends.map(([, , value]) => value) },
+      channel_versions: { ...channel_versions, [TASKS]: version as number },
+    }
+    return { ...tuple, checkpoint }
   }
 
   /** Newest first. */
@@ -73,28 +137,94 @@ export class Checkpointer extends PostgresSaver {
     }
   }
 
-  /**
-   * What a put stores, beside its place: the changed channels, their versions, types and values, then the checkpoint's id,
-   * its parent's, itself and its metadata.
-   */
-  protected async columnsOf(
+  override async put(
     config: RunnableConfig,
     checkpoint: Checkpoint,
     metadata: CheckpointMetadata,
-    versions: ChannelVersions,
-  ): Promise<unknown[]> {
+    newVersions: ChannelVersions,
+  ): Promise<RunnableConfig> {
+    const { thread_id, checkpoint_ns = '' } = config.configurable ?? {}
+    const { columns, chunks } = await this.partsOf(config, checkpoint, metadata, newVersions)
+    await this.db.query(PUT_PLAIN, [
+      thread_id,
+      checkpoint_ns,
+      ...columns,
+      ownerOf(thread_id),
+      ...chunkColumns(chunks.added),
+    ])
+    chunks.stored()
+    return { configurable: { thread_id, checkpoint_ns, checkpoint_id: checkpoint.id } }
+  }
+
+  override async putWrites(config: RunnableConfig, writes: PendingWrite[], taskId: string): Promise<void> {
     const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
-    const blobs = await this._dumpBlobs(thread_id, checkpoint_ns, checkpoint.channel_values, versions)
-    return [
-      blobs.map(([, , channel]) => channel),
-      blobs.map(([, , , version]) => version),
-      blobs.map(([, , , , type]) => type),
-      blobs.map(([, , , , , blob]) => (blob === undefined ? null : Buffer.from(blob))),
+    const special = writes.every(([channel]) => channel in WRITES_IDX_MAP)
+    const { values, chunks } = await this.writeParts(thread_id, writes)
+    await this.db.query(special ? PUT_SPECIAL_WRITES : PUT_WRITES_PLAIN, [
+      thread_id,
+      checkpoint_ns,
+      checkpoint_id,
+      taskId,
+      ...values,
+      ownerOf(thread_id),
+      ...chunkColumns(chunks.added),
+    ])
+    chunks.stored()
+  }
+
+  override async deleteThread(threadId: string): Promise<void> {
+    await this.db.transaction(async (client) => {
+      for (const sql of DELETE) await client.query(sql, [threadId])
+      await client.query(DELETE_CHUNKS, [ownerOf(threadId)])
+    })
+  }
+
+  protected encoderOf(threadId: string): Encoder {
+    return { serde: this.serde, memory: this.memoryOf(threadId) ?? createMemory(), check() {} }
+  }
+
+  /** What a put stores beside its place. */
+  protected async partsOf(
+    config: RunnableConfig,
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    newVersions: ChannelVersions,
+  ): Promise<CheckpointParts> {
+    const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
+    const memory = this.memoryOf(thread_id)
+    const before = memory?.checkpoints.get(place(checkpoint_ns, checkpoint_id))
+    const chunks = new Chunks()
+    const encoder = this.encoderOf(thread_id)
+    const [values, [, dumped]] = await Promise.all([
+      channelsOf(encoder, chunks, checkpoint, {
+        before,
+        newVersions,
+        namespace: checkpoint_ns,
+        first: !checkpoint_id,
+      }),
+      this.serde.dumpsTyped(metadata),
+    ])
+    const { text, refs, chunk, now } = writeState(checkpoint, values, before)
+    if (chunk !== undefined) addChunk(encoder.memory, chunk, chunks)
+    if (memory !== undefined) chunks.onStored(() => noteCheckpoint(memory, checkpoint_ns, checkpoint.id, now))
+    const columns = [
       checkpoint.id,
       checkpoint_id ?? null,
-      jsonbText(JSON.stringify(this._dumpCheckpoint(checkpoint))),
-      jsonbText(JSON.stringify(await this._dumpMetadata(metadata))),
+      text,
+      refs.length === 0 ? null : `{${refs.join()}}`,
+      jsonbText(Buffer.from(dumped).toString('utf8')),
     ]
+    return { columns, chunks }
+  }
+
+  /** Columns of `checkpoint_writes`, from `idx` on. */
+  protected async writeParts(
+    threadId: string,
+    writes: PendingWrite[],
+  ): Promise<{ values: unknown[][]; rows: WriteRow[]; chunks: Chunks }> {
+    const chunks = new Chunks()
+    const rows = await rowsOf(this.encoderOf(threadId), writes, chunks)
+    return { values: writeColumns(rows), rows, chunks }
   }
 
   protected override _searchWhere(
@@ -109,5 +239,62 @@ export class Checkpointer extends PostgresSaver {
     if (id === undefined) return [where, values]
     const earlier = `position < ${positionOf(values.length + 1)}`
     return [where === '' ? `where ${earlier}` : `${where} and ${earlier}`, [...values, id]]
+  }
+}
+
+export function createThreadMemory(): ThreadMemory {
+  return { ...createMemory(), checkpoints: new Map() }
+}
+
+export function writeColumns(rows: readonly WriteRow[]): unknown[][] {
+  return [
+    rows.map(({ idx }) => idx),
+    rows.map(({ channel }) => channel),
+    rows.map(({ type }) => type),
+    rows.map(({ blob }) => blob),
+    rows.map(({ packed }) => packed),
+    rows.map(({ refs }) => refs),
+  ]
+}
+
+interface Put {
+  before: Before | undefined
+  newVersions: ChannelVersions
+  namespace: string
+  /** Without a parent, what is not new has no value. */
+  first: boolean
+}
+
+/** A value whose version is its parent's is its parent's value. */
+async function channelsOf(
+  encoder: Encoder,
+  chunks: Chunks,
+  { channel_values: values, channel_versions: versions }: Checkpoint,
+  { before, newVersions, namespace, first }: Put,
+): Promise<Map<string, Encoded>> {
+  const channels = Object.keys(values).filter(
+    (channel) => channel in versions && (!first || channel in newVersions),
+  )
+  const all = await Promise.all(
+    channels.map(async (channel) => {
+      const changed = channel in newVersions || before?.versions[channel] !== versions[channel]
+      const known = changed ? undefined : before?.values.get(channel)
+      return known ?? (await encode(encoder, values[channel], chunks, `${namespace}\0${channel}`))
+    }),
+  )
+  return new Map(all.map((value, index) => [channels[index] ?? '', value]))
+}
+
+function place(namespace: string, id: unknown): string {
+  return `${namespace}\0${String(id)}`
+}
+
+function noteCheckpoint({ checkpoints }: ThreadMemory, namespace: string, id: string, now: Before): void {
+  const key = place(namespace, id)
+  checkpoints.delete(key)
+  checkpoints.set(key, now)
+  for (const oldest of checkpoints.keys()) {
+    if (checkpoints.size <= MOST_CHECKPOINTS) break
+    checkpoints.delete(oldest)
   }
 }

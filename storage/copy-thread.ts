@@ -17,8 +17,8 @@ const THREAD = `
   from threads where thread_id = $1`
 
 const CHECKPOINTS = `
-  insert into checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata)
-  select $2, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint,
+  insert into checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, state, refs, metadata)
+  select $2, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, state, refs,
     case when metadata ? 'thread_id' then metadata || jsonb_build_object('thread_id', $2::text) else metadata end
   from checkpoints where thread_id = $1
   order by position`
@@ -27,9 +27,13 @@ const BLOBS = `
   insert into checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
   select $2, checkpoint_ns, channel, version, type, blob from checkpoint_blobs where thread_id = $1`
 
+const CHUNKS = `
+  insert into checkpoint_chunks (thread_id, hash, body, bytes, refs)
+  select $2::uuid, hash, body, bytes, refs from checkpoint_chunks where thread_id = $1::uuid`
+
 const WRITES = `
-  insert into checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob)
-  select $2, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob
+  insert into checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob, packed, refs)
+  select $2, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob, packed, refs
   from checkpoint_writes
   where thread_id = $1 and not ($3 and channel = '__interrupt__')`
 
@@ -55,6 +59,7 @@ export function copyThread(
     await client.query(CHECKPOINTS, [from, to])
     await client.query(BLOBS, [from, to])
     await client.query(READINGS, [from, to])
+    await client.query(CHUNKS, [from, to])
     await client.query(WRITES, [from, to, thread.held])
     return true
   })

@@ -11,27 +11,13 @@ import type { CreatedThread, DraftedState, StateDraft } from '../runtime/checkpo
 import { topics } from '../runtime/topics.ts'
 import type { ThreadTtl } from '../runtime/thread.ts'
 import { cancelHolds } from './cancel-holds.ts'
-import { Checkpointer } from './checkpointer.ts'
+import { Checkpointer, PUT_PLAIN, PUT_WRITES_PLAIN } from './checkpointer.ts'
+import { ownerOf } from './chunks/chunk.ts'
+import { chunkColumns } from './chunks/rows.ts'
 import { type Database, jsonb, jsonbText, type Queryable, type Transaction } from './database.ts'
 import { person } from './record-of-holds.ts'
 import { UNUSED } from './remove-thread.ts'
 import { notify } from './signals.ts'
-
-const PUT = `
-  with blobs as (
-    insert into checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
-    select $1, $2, channel, version, type, blob
-    from unnest($3::text[], $4::text[], $5::text[], $6::bytea[]) as b (channel, version, type, blob)
-    on conflict do nothing
-  )
-  insert into checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
-  values ($1, $2, $7, $8, $9::jsonb, $10::jsonb)`
-
-const PUT_WRITES = `
-  insert into checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob)
-  select $1, $2, $3, $4, idx, channel, type, blob
-  from unnest($5::integer[], $6::text[], $7::text[], $8::bytea[]) as w (idx, channel, type, blob)
-  on conflict do nothing`
 
 const LAST_POSITION = 'select max(position)::text as last from checkpoints where thread_id = $1'
 
@@ -171,8 +157,10 @@ class DraftCheckpointer extends Checkpointer {
     // A change by hand is no run's: one that is rolled back must not take it away.
     const { run_id: _, ...rest } = metadata as CheckpointMetadata & { run_id?: string }
     const own = { ...rest, written_by: this.#by }
-    const columns = await this.columnsOf(config, checkpoint, own, versions)
-    this.statements.push({ sql: PUT, values: [thread_id, checkpoint_ns, ...columns] })
+    // All chunks are sent: between the reading and the commit the thread may lose what was read.
+    const { columns, chunks } = await this.partsOf(config, checkpoint, own, versions)
+    const values = [thread_id, checkpoint_ns, ...columns, ownerOf(thread_id), ...chunkColumns(chunks.added)]
+    this.statements.push({ sql: PUT_PLAIN, values })
     const place = { configurable: { thread_id, checkpoint_ns, checkpoint_id: checkpoint.id } }
     const tuple: CheckpointTuple = {
       config: place,
@@ -189,18 +177,17 @@ class DraftCheckpointer extends Checkpointer {
 
   override async putWrites(config: RunnableConfig, writes: PendingWrite[], taskId: string): Promise<void> {
     const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
-    const dumped = await this._dumpWrites(thread_id, checkpoint_ns, checkpoint_id, taskId, writes)
+    const { values, chunks } = await this.writeParts(thread_id, writes)
     this.statements.push({
-      sql: PUT_WRITES,
+      sql: PUT_WRITES_PLAIN,
       values: [
         thread_id,
         checkpoint_ns,
         checkpoint_id,
         taskId,
-        dumped.map(([, , , , idx]) => idx),
-        dumped.map(([, , , , , channel]) => channel),
-        dumped.map(([, , , , , , type]) => type),
-        dumped.map(([, , , , , , , blob]) => Buffer.from(blob)),
+        ...values,
+        ownerOf(thread_id),
+        ...chunkColumns(chunks.added),
       ],
     })
     const drafted = this.#drafted

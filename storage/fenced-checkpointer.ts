@@ -9,7 +9,10 @@ import {
 import { failpoint } from '../runtime/failpoint.ts'
 import { LeaseLost, StorageUnavailable } from '../runtime/lease.ts'
 import type { ClaimedRun } from '../runtime/run.ts'
-import { Checkpointer } from './checkpointer.ts'
+import { Checkpointer, createThreadMemory, type ThreadMemory, writeColumns } from './checkpointer.ts'
+import type { Chunks } from './chunks/encode.ts'
+import { chunkColumns, insertChunks } from './chunks/rows.ts'
+import type { WriteRow } from './chunks/writes.ts'
 import { type Database, prepared } from './database.ts'
 
 const FENCE = `
@@ -18,49 +21,59 @@ const FENCE = `
   for share`
 
 const WRITES = (from: number, onConflict: string) => `
-    insert into checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob, run_id)
-    select $1::text, ns, checkpoint_id, task_id, idx, channel, type, blob, $2::uuid
+    insert into checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob, packed, refs, run_id)
+    select $1::text, ns, checkpoint_id, task_id, idx, channel, type, blob, packed, refs::uuid[], $2::uuid
     from unnest($${from}::text[], $${from + 1}::text[], $${from + 2}::text[], $${from + 3}::integer[],
-        $${from + 4}::text[], $${from + 5}::text[], $${from + 6}::bytea[])
-      as w (ns, checkpoint_id, task_id, idx, channel, type, blob)
+        $${from + 4}::text[], $${from + 5}::text[], $${from + 6}::bytea[], $${from + 7}::text[], $${from + 8}::text[])
+      as w (ns, checkpoint_id, task_id, idx, channel, type, blob, packed, refs)
     where exists (select 1 from fence)
     on conflict (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) ${onConflict}`
+const WRITE_COLUMNS = 9
+const CHUNKS = (from: number) => insertChunks('$1', from, 'where exists (select 1 from fence)')
 
-// Blobs, checkpoint and fence in one statement: it costs one round trip, and a zombie has nothing to slip between. So do
+// Chunks, checkpoint and fence in one statement: it costs one round trip, and a zombie has nothing to slip between. So do
 // the writes of tasks that ended meanwhile.
 const putSql = (along: string) =>
   prepared(`
-  with fence as (${FENCE}), ${along} blobs as (
-    insert into checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
-    select $1::text, $4, channel, version, type, blob
-    from unnest($5::text[], $6::text[], $7::text[], $8::bytea[]) as b (channel, version, type, blob)
-    where exists (select 1 from fence)
-    on conflict do nothing
-  )
-  insert into checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
-  select $1::text, $4, $9, $10, $11::jsonb, $12::jsonb from fence
+  with fence as (${FENCE})${along}
+  insert into checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, state, refs, metadata)
+  select $1::text, $4, $5, $6, '{}', $7, $8::uuid[], $9::jsonb from fence
   on conflict (thread_id, checkpoint_ns, checkpoint_id) do update
-  set checkpoint = excluded.checkpoint, metadata = excluded.metadata
+  set state = excluded.state, refs = excluded.refs, checkpoint = excluded.checkpoint, metadata = excluded.metadata
   returning 1`)
 
 const PUT = putSql('')
-const PUT_WITH_WRITES = putSql(`writes as (${WRITES(13, 'do nothing')}), `)
+const PUT_CHUNKS = putSql(`, chunks as (${CHUNKS(10)})`)
+const PUT_WRITES_ALONG = putSql(`, writes as (${WRITES(10, 'do nothing')})`)
+const PUT_ALL = putSql(`, writes as (${WRITES(10, 'do nothing')}), chunks as (${CHUNKS(10 + WRITE_COLUMNS)})`)
 
-const putWritesSql = (onConflict: string) =>
-  prepared(`with fence as (${FENCE}), added as (${WRITES(4, onConflict)}) select 1 from fence`)
+const putWritesSql = (onConflict: string, along = '') =>
+  prepared(`with fence as (${FENCE}), added as (${WRITES(4, onConflict)})${along} select 1 from fence`)
 
 const PUT_WRITES = putWritesSql('do nothing')
+const PUT_WRITES_CHUNKS = putWritesSql('do nothing', `, chunks as (${CHUNKS(4 + WRITE_COLUMNS)})`)
 // Interrupts, resume values and errors have fixed places, where the newest counts.
 const PUT_SPECIAL_WRITES = putWritesSql(
   'do update set channel = excluded.channel, type = excluded.type, blob = excluded.blob',
 )
 
-/** `checkpoint_writes` of a task: namespace, checkpoint, task, index, channel, type, value. */
-type WriteRow = [string, string, string, number, string, string, Buffer]
-type Part = { kind: 'checkpoint'; values: unknown[] } | { kind: 'writes'; rows: WriteRow[] }
+type Part =
+  | { kind: 'checkpoint'; values: unknown[]; chunks: Chunks }
+  | { kind: 'writes'; rows: PlacedRow[]; chunks: Chunks }
 
-function columns(rows: WriteRow[]): unknown[][] {
-  return [0, 1, 2, 3, 4, 5, 6].map((column) => rows.map((row) => row[column]))
+interface PlacedRow extends WriteRow {
+  namespace: string
+  checkpoint: string
+  task: string
+}
+
+function columns(rows: readonly PlacedRow[]): unknown[][] {
+  return [
+    rows.map(({ namespace }) => namespace),
+    rows.map(({ checkpoint }) => checkpoint),
+    rows.map(({ task }) => task),
+    ...writeColumns(rows),
+  ]
 }
 
 /** The runs that have written, through whichever of their savers. */
@@ -76,6 +89,8 @@ export class FencedCheckpointer extends Checkpointer {
   /** What goes to the database when the event loop comes round. */
   #next: { parts: Part[]; stored: Promise<boolean> } | undefined
   #waiting: (() => void)[] = []
+  /** Nobody else writes to the thread while the run's lease holds, and no chunk of it is collected. */
+  readonly #memory = createThreadMemory()
 
   constructor(db: Database, run: ClaimedRun, failed: (error: Error) => void) {
     super(db)
@@ -91,14 +106,12 @@ export class FencedCheckpointer extends Checkpointer {
   ): Promise<RunnableConfig> {
     const { thread_id, checkpoint_ns = '' } = config.configurable ?? {}
     const stored = await this.#prepared(async () => {
-      await failpoint('checkpoint.put:before')
       const stamped = { ...this.#run.metadata, ...metadata, run_id: this.#run.run_id }
-      const values = [
-        ...this.#fence(thread_id),
-        checkpoint_ns,
-        ...(await this.columnsOf(config, checkpoint, stamped, newVersions)),
-      ]
-      return await this.#soon({ kind: 'checkpoint', values })
+      // The graph goes on meanwhile, and may change its values in place: they are dumped at once.
+      const dumped = this.partsOf(config, checkpoint, stamped, newVersions)
+      const [{ columns, chunks }] = await Promise.all([dumped, failpoint('checkpoint.put:before')])
+      const values = [...this.#fence(thread_id), checkpoint_ns, ...columns]
+      return await this.#soon({ kind: 'checkpoint', values, chunks })
     })
     if (stored) await failpoint('checkpoint.put:after')
     if (stored) this.#note(checkpoint.id)
@@ -112,6 +125,10 @@ export class FencedCheckpointer extends Checkpointer {
     const { checkpoint_id } = tuple?.config.configurable ?? {}
     if (typeof checkpoint_id === 'string') this.#note(checkpoint_id)
     return tuple
+  }
+
+  protected override memoryOf(): ThreadMemory {
+    return this.#memory
   }
 
   /** A subgraph's state is read inside a node, which may take the error for its own failure: the attempt ends with it. */
@@ -143,19 +160,16 @@ export class FencedCheckpointer extends Checkpointer {
     const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
     const special = writes.every(([channel]) => channel in WRITES_IDX_MAP)
     const stored = await this.#prepared(async () => {
-      await failpoint('checkpoint.writes:before')
-      const dumped = await this._dumpWrites(thread_id, checkpoint_ns, checkpoint_id, taskId, writes)
-      const rows = dumped.map(([, ns, checkpoint, task, idx, channel, type, blob]): WriteRow => [
-        ns,
-        checkpoint,
-        task,
-        idx,
-        channel,
-        type,
-        Buffer.from(blob),
-      ])
-      if (!special) return await this.#soon({ kind: 'writes', rows })
-      return await this.#store(PUT_SPECIAL_WRITES, [...this.#fence(thread_id), ...columns(rows)])
+      const dumped = this.writeParts(thread_id, writes)
+      const [{ rows, chunks }] = await Promise.all([dumped, failpoint('checkpoint.writes:before')])
+      const placed = rows.map((row) => ({
+        ...row,
+        namespace: checkpoint_ns,
+        checkpoint: checkpoint_id,
+        task: taskId,
+      }))
+      if (!special) return await this.#soon({ kind: 'writes', rows: placed, chunks })
+      return await this.#store(PUT_SPECIAL_WRITES, [...this.#fence(thread_id), ...columns(placed)])
     })
     if (stored) await failpoint('checkpoint.writes:after')
   }
@@ -185,13 +199,26 @@ export class FencedCheckpointer extends Checkpointer {
 
   async #storeAll(parts: Part[]): Promise<boolean> {
     const [first, ...others] = parts.filter((part) => part.kind === 'checkpoint')
-    const rows = parts.flatMap((part) => (part.kind === 'writes' ? part.rows : []))
-    const statements = others.map(({ values }) => this.#store(PUT, values))
-    if (first === undefined)
-      statements.push(this.#store(PUT_WRITES, [...this.#fence(this.#run.thread_id), ...columns(rows)]))
-    else if (rows.length === 0) statements.push(this.#store(PUT, first.values))
-    else statements.push(this.#store(PUT_WITH_WRITES, [...first.values, ...columns(rows)]))
+    const written = parts.filter((part) => part.kind === 'writes')
+    const statements = others.map((part) => this.#storeTogether(part, []))
+    if (first !== undefined || written.length > 0) statements.push(this.#storeTogether(first, written))
     return (await Promise.all(statements)).every(Boolean)
+  }
+
+  /** Whoever finds a chunk in another statement under way sends it, too: that one may fail. */
+  async #storeTogether(
+    put: Extract<Part, { kind: 'checkpoint' }> | undefined,
+    written: Extract<Part, { kind: 'writes' }>[],
+  ): Promise<boolean> {
+    const parts = put === undefined ? written : [put, ...written]
+    const added = new Map(parts.flatMap(({ chunks }) => [...chunks.added]))
+    const rows = written.flatMap((part) => part.rows)
+    const values: unknown[] = [...(put?.values ?? this.#fence(this.#run.thread_id))]
+    if (put === undefined || rows.length > 0) values.push(...columns(rows))
+    if (added.size > 0) values.push(...chunkColumns(added))
+    const stored = await this.#store(statementFor(put !== undefined, rows.length > 0, added.size > 0), values)
+    if (stored) for (const { chunks } of parts) chunks.stored()
+    return stored
   }
 
   /** False where the lease is not ours any more. Throws what the database does. */
@@ -217,4 +244,10 @@ export class FencedCheckpointer extends Checkpointer {
     this.#dead = true
     this.#failed(error)
   }
+}
+
+function statementFor(put: boolean, writes: boolean, chunks: boolean): string {
+  if (!put) return chunks ? PUT_WRITES_CHUNKS : PUT_WRITES
+  if (writes) return chunks ? PUT_ALL : PUT_WRITES_ALONG
+  return chunks ? PUT_CHUNKS : PUT
 }

@@ -1,4 +1,5 @@
-import type { PruneStrategy } from '../runtime/thread.ts'
+import type { PruneOptions, PruneStrategy } from '../runtime/thread.ts'
+import { collectIn } from './collect-chunks.ts'
 import type { Database, Queryable } from './database.ts'
 import { personOrUs } from './record-of-holds.ts'
 import { removeThread } from './remove-thread.ts'
@@ -13,6 +14,7 @@ const past = (now: string) => `
   and (ttl_strategy = 'delete' or exists (
     select 1 from checkpoints c
     where c.thread_id = threads.thread_id::text and c.checkpoint_ns = '' and c.parent_checkpoint_id is not null
+      and not c.metadata ? 'counters_since_delta_snapshot'
   ))
   and ${AT_REST}
   and not exists (
@@ -22,17 +24,40 @@ const past = (now: string) => `
     select 1 from crons c where c.thread_id = threads.thread_id and c.next_run_date is not null
   ))`
 
-const LOCK = `select status from threads where thread_id = $1 and ${AT_REST} for update`
+const LOCK = 'select status from threads where thread_id = $1 for update'
 // The row is locked by now: what others did to the thread since it was listed is seen, and nothing more comes.
+const STILL_AT_REST = `select 1 from threads where thread_id = $1 and ${AT_REST}`
 const STILL_PAST = `select 1 from threads where thread_id = $1 and ${past('$2')}`
 
-// The subgraphs of steps that are over are read by nobody: their names carry their tasks' ids.
-const KEEP_LATEST = `
-  with kept as (
-    select distinct on (checkpoint_ns) checkpoint_ns, checkpoint_id, checkpoint
-    from checkpoints
-    where thread_id = $1 and ($2 or checkpoint_ns not like '%:%')
-    order by checkpoint_ns, position desc
+// A checkpoint is kept with those before it that its channels are replayed from (`DeltaChannel`). The subgraphs of steps
+// that are over are read by nobody, once their steps are gone: their names carry their tasks' ids. While the thread waits
+// for somebody, the newest state of each is what goes on.
+const KEEP = `
+  with recursive placed as (
+    select checkpoint_ns, checkpoint_id, position, coalesce(state::json ->> 1, checkpoint ->> 'ts') as ts,
+      row_number() over (partition by checkpoint_ns order by position desc) as place
+    from checkpoints where thread_id = $1
+  ), since as (
+    select min(position) as position from placed
+    where checkpoint_ns = '' and (place <= $3::integer or ts::timestamptz >= $4::timestamptz)
+  ), replayed as (
+    select exists (
+      select 1 from checkpoints where thread_id = $1 and metadata ? 'counters_since_delta_snapshot'
+    ) as found
+  ), chosen as (
+    select checkpoint_ns, checkpoint_id from placed, since
+    where (place = 1 and ($2 or checkpoint_ns not like '%:%'))
+      or (placed.position >= since.position and ($3 > 1 or $4 is not null))
+  ), kept as (
+    select c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, c.checkpoint, c.metadata
+    from chosen join checkpoints c on c.thread_id = $1 and c.checkpoint_ns = chosen.checkpoint_ns
+      and c.checkpoint_id = chosen.checkpoint_id
+    union
+    select c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, c.checkpoint, c.metadata
+    from kept join checkpoints c on c.thread_id = $1 and c.checkpoint_ns = kept.checkpoint_ns
+      and c.checkpoint_id = kept.parent_checkpoint_id
+    where kept.metadata ? 'counters_since_delta_snapshot'
+      or (kept.metadata ->> 'source' in ('update', 'fork') and (select found from replayed))
   ), gone as (
     delete from checkpoints c
     where thread_id = $1 and not exists (
@@ -51,6 +76,10 @@ const KEEP_LATEST = `
   ), first as (
     update checkpoints c set parent_checkpoint_id = null from kept
     where c.thread_id = $1 and c.checkpoint_ns = kept.checkpoint_ns and c.checkpoint_id = kept.checkpoint_id
+      and not exists (
+        select 1 from kept parent
+        where parent.checkpoint_ns = c.checkpoint_ns and parent.checkpoint_id = c.parent_checkpoint_id
+      )
   )
   select 1 from gone limit 1`
 
@@ -64,19 +93,22 @@ export function pruneThread(
   db: Database,
   threadId: string,
   strategy: PruneStrategy,
-  expiredAt?: Date,
-  by?: string,
+  { expiredAt, by, keep = {} }: PruneOptions = {},
 ): Promise<boolean> {
   return db.transaction(async (client) => {
     const { rows } = await client.query<{ status: string }>(LOCK, [threadId])
     const [thread] = rows
     if (thread === undefined) return false
+    if ((await client.query(STILL_AT_REST, [threadId])).rows.length === 0) return false
     if (expiredAt !== undefined) {
       const past = await client.query(STILL_PAST, [threadId, expiredAt])
       if (past.rows.length === 0) return false
     }
     if (strategy === 'delete') await removeThread(client, threadId, personOrUs(by))
-    else await client.query(KEEP_LATEST, [threadId, thread.status !== 'idle'])
+    else {
+      await client.query(KEEP, [threadId, thread.status !== 'idle', keep.last ?? 1, keep.since ?? null])
+      await collectIn(client, threadId)
+    }
     return true
   })
 }

@@ -32,9 +32,12 @@ const DELETE_OBSERVATIONS = ['untrusted_reads', 'refused_calls'].map(
   (table) => `delete from ${table} where thread_id = $1`,
 )
 const DELETE_THREAD = 'delete from threads where thread_id = $1'
-const DELETE_CHECKPOINTS = ['checkpoint_writes', 'checkpoint_blobs', 'checkpoints'].map(
-  (table) => `delete from ${table} where thread_id = $1::text`,
-)
+const DELETE_CHECKPOINTS = [
+  ...['checkpoint_writes', 'checkpoint_blobs', 'checkpoints', 'checkpoint_garbage'].map(
+    (table) => `delete from ${table} where thread_id = $1::text`,
+  ),
+  'delete from checkpoint_chunks where thread_id = $1::uuid',
+]
 
 /** Deletes the thread, whose row is locked, with all that is its own. Its effects and decisions stay, and release nothing more. */
 export async function removeThread(client: Transaction, threadId: string, who: Who): Promise<void> {

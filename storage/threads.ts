@@ -2,9 +2,11 @@ import { RuntimeError } from '../runtime/errors.ts'
 import type { Threads } from '../runtime/ports.ts'
 import type { Thread, ThreadFilter, ThreadTtl } from '../runtime/thread.ts'
 import { allowedSql } from './allowed.ts'
+import { collectChunks } from './collect-chunks.ts'
 import { copyThread } from './copy-thread.ts'
 import { type Database, jsonb, prepared } from './database.ts'
 import { expiredThreads, pruneThread } from './prune-threads.ts'
+import { storageOf } from './thread-storage.ts'
 import { personOrUs, SYSTEM } from './record-of-holds.ts'
 import { removeThread, UNUSED } from './remove-thread.ts'
 
@@ -47,16 +49,6 @@ const MATCHES = `
   and ${allowedSql('$5', 'threads')}`
 
 const COUNT = `select count(*)::integer as n from threads where ${MATCHES}`
-
-const STORAGE = `
-  select
-    (select coalesce(sum(octet_length(checkpoint::text) + octet_length(metadata::text)), 0)
-      from checkpoints where thread_id = $1) as checkpoints,
-    (select coalesce(jsonb_object_agg(channel, bytes), '{}') from (
-      select channel, sum(octet_length(blob)) as bytes
-      from checkpoint_blobs where thread_id = $1 and blob is not null group by channel
-    ) by_channel) as channels,
-    (select coalesce(sum(octet_length(blob)), 0) from checkpoint_writes where thread_id = $1) as writes`
 
 interface Row extends Omit<Thread, 'created_at' | 'updated_at' | 'state_updated_at'> {
   created_at: Date
@@ -111,17 +103,10 @@ export function createThreads(db: Database, usual?: ThreadTtl): Threads {
     async copy(from, to, metadata) {
       return (await copyThread(db, from, to, metadata)) ? await get(to) : undefined
     },
-    prune: (threadId, strategy, expiredAt, by) => pruneThread(db, threadId, strategy, expiredAt, by),
+    prune: (threadId, strategy, options) => pruneThread(db, threadId, strategy, options),
+    collect: () => collectChunks(db),
     expired: (now) => expiredThreads(db, now),
-    async storage(threadId) {
-      const { rows } = await db.query<{
-        checkpoints: unknown
-        channels: Record<string, number>
-        writes: unknown
-      }>(STORAGE, [threadId])
-      const { checkpoints, channels = {}, writes } = rows[0] ?? {}
-      return { checkpoints: Number(checkpoints ?? 0), channels, writes: Number(writes ?? 0) }
-    },
+    storage: (threadId) => storageOf(db, threadId),
     async allows(threadId, allowed) {
       const { rows } = await db.query(ALLOWS, [threadId, jsonb(allowed)])
       return rows.length > 0

@@ -4,7 +4,13 @@ import { type Database, hasSqlState } from './database.ts'
 const DEADLOCK = '40P01'
 const TRIES = 10
 
-const CHECKPOINTS = ['checkpoints', 'checkpoint_blobs', 'checkpoint_writes']
+const CHECKPOINTS = [
+  'checkpoints',
+  'checkpoint_blobs',
+  'checkpoint_writes',
+  'checkpoint_chunks',
+  'checkpoint_garbage',
+]
 const RUNS = ['runs', 'events', 'webhooks', 'holds', 'grants', 'effects', 'refused_calls']
 
 /** By the names that the official development server has for them. What is nothing without them goes as well. */

@@ -105,10 +105,17 @@ export function threadRoutes(ports: ThreadPorts): Endpoint[] {
       },
       async handle(c, { body }, { caller }) {
         let pruned = 0
-        for (const threadId of new Set(body.thread_ids)) {
+        const { assistant_id, keep_last: last, older_than_minutes: minutes } = body
+        const since = minutes === undefined ? undefined : new Date(Date.now() - minutes * 60_000)
+        const options = { by: nameOf(caller), keep: { last, since } }
+        const ids = [
+          ...body.thread_ids,
+          ...(assistant_id === undefined ? [] : await threads.ofAssistant(assistant_id)),
+        ]
+        for (const threadId of new Set(ids)) {
           const allowed = await caller.may('threads:delete', { thread_id: threadId })
           if (!(await threads.allows(threadId, allowed))) continue
-          if (!(await threads.prune(threadId, body.strategy, undefined, nameOf(caller)))) continue
+          if (!(await threads.prune(threadId, body.strategy, options))) continue
           if (body.strategy === 'delete') await workspaces.clear(threadId)
           pruned += 1
         }

@@ -34,7 +34,18 @@ const Modes = z.array(Text(200)).max(10).optional()
 export const ThreadJoin = z.object({ stream_mode: Modes, stream_modes: Modes })
 
 export const ThreadPrune = z
-  .object({ thread_ids: z.array(Uuid).max(1_000), strategy: PruneStrategy.default('delete') })
+  .object({
+    thread_ids: z.array(Uuid).max(1_000).default([]),
+    assistant_id: Uuid.optional().describe('Those of this assistant, too'),
+    strategy: PruneStrategy.default('delete'),
+    keep_last: z.number().int().min(1).max(100_000).optional().describe('`keep_latest`: so many states'),
+    older_than_minutes: z
+      .number()
+      .min(0)
+      .max(5_256_000)
+      .optional()
+      .describe('`keep_latest`: no younger ones'),
+  })
   .meta({ examples: [{ thread_ids: ['00000000-0000-4000-8000-000000000000'], strategy: 'keep_latest' }] })
 
 export const ThreadStorage = z.object({

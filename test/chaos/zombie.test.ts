@@ -17,8 +17,7 @@ const TABLES = {
   holds: 'select * from holds where thread_id = $1 order by approval_id',
   effects: 'select * from effects where thread_id = $1 order by created_at',
   checkpoints: 'select * from checkpoints where thread_id = $1::text order by position',
-  blobs:
-    'select channel, version, md5(blob) from checkpoint_blobs where thread_id = $1::text order by channel, version',
+  blobs: 'select hash, refs from checkpoint_chunks where thread_id = $1::uuid order by hash',
   writes: 'select * from checkpoint_writes where thread_id = $1::text order by checkpoint_id, task_id, idx',
 }
 

@@ -29,7 +29,7 @@ import { createWebhooks } from '../../storage/webhooks.ts'
 import type { EachDatabase, Place } from './each-database.ts'
 
 const EMPTY =
-  'truncate threads, runs, crons, holds, grants, events, workers, webhooks, webhook_endpoints, checkpoints, checkpoint_blobs, checkpoint_writes'
+  'truncate threads, runs, crons, holds, grants, events, workers, webhooks, webhook_endpoints, checkpoints, checkpoint_blobs, checkpoint_writes, checkpoint_chunks, checkpoint_garbage'
 
 export interface StoragePorts extends Awaited<ReturnType<typeof portsOver>> {
   db: Database

@@ -129,11 +129,11 @@ onEachDatabase((database) => {
   test('deleting a thread removes its checkpoints, and only its own', async () => {
     const kept = await createThread(storage.mine)
     const gone = await createThread(storage.mine)
-    await runGraph(kept, 'kept')
-    await runGraph(gone, 'gone')
+    await runGraph(kept, 'kept'.repeat(50))
+    await runGraph(gone, 'gone'.repeat(50))
     expect(await storage.mine.threads.delete(gone)).toBe(true)
-    for (const table of ['checkpoints', 'checkpoint_blobs', 'checkpoint_writes']) {
-      const { rows } = await storage.mine.db.query(`select distinct thread_id from ${table}`)
+    for (const table of ['checkpoints', 'checkpoint_writes', 'checkpoint_chunks']) {
+      const { rows } = await storage.mine.db.query(`select distinct thread_id::text from ${table}`)
       expect(rows).toEqual([{ thread_id: kept }])
     }
   })

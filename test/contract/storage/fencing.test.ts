@@ -28,7 +28,7 @@ onEachDatabase((database) => {
     await stale.putWrites({ configurable: { ...config.configurable } }, [['channel', 1]], 'task')
     expect(lost).toEqual([new LeaseLost(zombie.run_id)])
     expect(await rowsOf('checkpoints')).toEqual([])
-    expect(await rowsOf('checkpoint_blobs')).toEqual([])
+    expect(await rowsOf('checkpoint_chunks')).toEqual([])
     expect(await rowsOf('checkpoint_writes')).toEqual([])
 
     const failures: Error[] = []
@@ -36,6 +36,7 @@ onEachDatabase((database) => {
     await good.putWrites(await put(good, heir), [['channel', 1]], 'task')
     expect(failures).toEqual([])
     expect(await rowsOf('checkpoints')).toHaveLength(1)
+    expect(await rowsOf('checkpoint_chunks')).toHaveLength(1)
     expect(await rowsOf('checkpoint_writes')).toHaveLength(1)
     expect(await storage.mine.checkpoints.headRunId(heir.thread_id)).toBe(heir.run_id)
   })
@@ -155,7 +156,12 @@ onEachDatabase((database) => {
   }
 
   async function put(saver: FencedSaver['saver'], run: ClaimedRun) {
-    const checkpoint = { ...emptyCheckpoint(), id: uuid6(0), channel_values: { channel: 'x' } }
+    const checkpoint = {
+      ...emptyCheckpoint(),
+      id: uuid6(0),
+      channel_values: { channel: 'x'.repeat(100) },
+      channel_versions: { channel: 1 },
+    }
     return await saver.put(
       { configurable: { thread_id: run.thread_id, checkpoint_ns: '' } },
       checkpoint,
@@ -164,7 +170,9 @@ onEachDatabase((database) => {
     )
   }
 
-  async function rowsOf(table: 'checkpoints' | 'checkpoint_blobs' | 'checkpoint_writes'): Promise<unknown[]> {
+  async function rowsOf(
+    table: 'checkpoints' | 'checkpoint_chunks' | 'checkpoint_writes',
+  ): Promise<unknown[]> {
     return (await storage.mine.db.query(`select * from ${table}`)).rows
   }
 })
