@@ -3,6 +3,7 @@ import { LINK_USAGE, type LinkCommand, readLinkCommand } from './link-command.ts
 import { MCP_USAGE, type McpCommand, readMcpCommand } from './mcp-command.ts'
 import type { PolicyQuestion } from './policy-report.ts'
 import { PEOPLE_USAGE, type PeopleCommand, readPeopleCommand } from './people-command.ts'
+import { readStorageCommand, STORAGE_USAGE, type StorageCommand } from './storage-command.ts'
 import { versionOf } from './version.ts'
 import type { WebhooksCommand } from './webhooks-options.ts'
 
@@ -13,6 +14,7 @@ holdpoint policy test CALLS [--policy FILE] [--json]
 ${PEOPLE_USAGE}
 ${LINK_USAGE}
 ${MCP_USAGE}
+${STORAGE_USAGE}
 holdpoint webhooks create | list | test | rotate | disable | enable | delete | dead | redeliver | secret
 holdpoint --version | --help
 
@@ -35,6 +37,8 @@ approvals link makes an address by which somebody who has a key decides an appro
 HOLDPOINT_PUBLIC_URL, or with HOST and PORT.
 mcp check asks the MCP servers of holdpoint.mcp.json whether their tools are as they were approved; mcp approve shows what
 is new or changed, and approves it (docs/mcp.md).
+storage verify looks for parts of states that are missing, or not what they were, and then its exit code is 1. storage
+report says what takes room: tables, and the largest threads.
 webhooks says who is told of approvals and runs: holdpoint webhooks --help.
 
 An option counts more than the variable of the environment beside it. Every other setting is such a variable:
@@ -83,6 +87,9 @@ export async function command(argv: string[]): Promise<void> {
   } else if (asked.link !== undefined) {
     const { linkApproval } = await import('./manage.ts')
     process.exitCode = await linkApproval(asked.link)
+  } else if (asked.storage !== undefined) {
+    const { manageStorage } = await import('./manage.ts')
+    process.exitCode = await manageStorage(asked.storage)
   } else if (asked.mcp !== undefined) {
     const { manageMcp } = await import('./manage.ts')
     process.exitCode = await manageMcp(asked.mcp)
@@ -128,6 +135,8 @@ interface Asked {
   link?: LinkCommand
   /** MCP servers are to be asked, and nothing served. */
   mcp?: McpCommand
+  /** What is stored is to be looked at, and nothing served. */
+  storage?: StorageCommand
   help?: boolean
   version?: boolean
 }
@@ -141,6 +150,10 @@ function understand(argv: string[]): Asked | { problem: string } {
     if (argv[0] === 'approvals') {
       const link = readLinkCommand(argv)
       return link === undefined ? { help: true } : { link }
+    }
+    if (argv[0] === 'storage') {
+      const storage = readStorageCommand(argv)
+      return storage === undefined ? { help: true } : { storage }
     }
     if (argv[0] === 'mcp') {
       const mcp = readMcpCommand(argv)

@@ -2,7 +2,9 @@ import { resolve } from 'node:path'
 import { endpointSecrets, webhookKeys } from '../runtime/webhook-secret.ts'
 import { secretOf } from '../storage/connect.ts'
 import { openStorage } from '../storage/open.ts'
+import { reportStorage } from '../storage/report-storage.ts'
 import { verifyRecord } from '../storage/verify-record.ts'
+import { verifyStorage } from '../storage/verify-storage.ts'
 import { comparePins } from '../tools/mcp/approve.ts'
 import { judgeRecorded } from '../tools/policy/recorded-calls.ts'
 import { NO_RULES, readPolicy } from '../tools/policy/schema.ts'
@@ -17,6 +19,7 @@ import { carryOut, type PeopleCommand } from './people-command.ts'
 import { findPolicy } from './policy-file.ts'
 import { type PolicyQuestion, reportPolicy } from './policy-report.ts'
 import { projectFolder } from './project.ts'
+import { type StorageCommand, tellStorage } from './storage-command.ts'
 import { manageWebhooks } from './webhooks-command.ts'
 import type { WebhooksCommand } from './webhooks-options.ts'
 
@@ -33,6 +36,15 @@ export function audit(headsFile: string | undefined): Promise<number> {
     const place = placeOf(loadConfig(process.env))
     const verify = (heads: Parameters<typeof verifyRecord>[1]) => verifyRecord(place, heads)
     return await reportAudit({ headsFile, dataDir: place.dataDir }, verify, say)
+  })
+}
+
+/** Looks at what is stored in the database that the settings name, and tells it. Returns the exit code. */
+export function manageStorage(command: StorageCommand): Promise<number> {
+  return told(async (say) => {
+    const place = placeOf(loadConfig(process.env))
+    const verify = () => verifyStorage(place)
+    return await tellStorage(command, { verify, report: (top) => reportStorage(place, top) }, say)
   })
 }
 

@@ -1,0 +1,70 @@
+import { parseArgs } from 'node:util'
+
+export const STORAGE_USAGE = `holdpoint storage verify
+holdpoint storage report [--top N] [--json]`
+
+export type StorageCommand = { name: 'verify' } | { name: 'report'; top: number; json: boolean }
+
+/** Throws with what is wrong; undefined where help is asked for. */
+export function readStorageCommand(argv: string[]): StorageCommand | undefined {
+  const { values, positionals } = parseArgs({
+    args: argv,
+    options: { top: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    allowPositionals: true,
+  })
+  if (values.help === true) return undefined
+  const [, name, ...more] = positionals
+  if (more.length > 0) throw new Error(`${more[0]} is too much.`)
+  if (name === 'verify') {
+    if (values.top !== undefined || values.json !== undefined)
+      throw new Error('storage verify takes no options.')
+    return { name }
+  }
+  if (name !== 'report') throw new Error(`There is no storage ${name ?? ''}.`)
+  const top = Number(values.top ?? 10)
+  if (!Number.isInteger(top) || top < 0 || top > 10_000) throw new Error('--top is a number up to 10000.')
+  return { name, top, json: values.json === true }
+}
+
+interface Report {
+  tables: { name: string; rows: number; bytes: number }[]
+  threads: { id: string; bytes: number; checkpoints: number }[]
+  waiting: number
+}
+
+interface Verified {
+  chunks: number
+  faults: string[]
+}
+
+/** Carries it out and tells it. Returns the exit code: 1 where `verify` finds a fault. */
+export async function tellStorage(
+  command: StorageCommand,
+  { verify, report }: { verify(): Promise<Verified>; report(top: number): Promise<Report> },
+  say: (line: string) => void,
+): Promise<number> {
+  if (command.name === 'verify') {
+    const { chunks, faults } = await verify()
+    for (const fault of faults) say(fault)
+    say(faults.length === 0 ? `ok: ${chunks} chunks` : `${faults.length} faults: ${chunks} chunks`)
+    return faults.length === 0 ? 0 : 1
+  }
+  const found = await report(command.top)
+  if (command.json) say(JSON.stringify(found))
+  else for (const line of linesOf(found)) say(line)
+  return 0
+}
+
+function linesOf({ tables, threads, waiting }: Report): string[] {
+  return [
+    ...tables.map(({ name, rows, bytes }) => `${name.padEnd(20)}${kb(bytes)}  about ${rows} rows`),
+    ...(threads.length === 0 ? [] : ['', 'largest threads']),
+    ...threads.map(({ id, bytes, checkpoints }) => `${id}${kb(bytes)}  ${checkpoints} checkpoints`),
+    '',
+    `${waiting} threads wait for what nothing needs any more to be collected`,
+  ]
+}
+
+function kb(bytes: number): string {
+  return `${Math.ceil(bytes / 1_000).toLocaleString('en')} kB`.padStart(16)
+}
