@@ -11,7 +11,7 @@ interface Found {
 export function tellSandbox({ backend, capabilities, passedOver }: Found, log: Log): void {
   if (backend === undefined)
     return log.warn('No sandbox works here: run_javascript and run_python are unavailable', { passedOver })
-  const enforced = { backend: backend.id, level: backend.level, ...capabilities }
+  const enforced = { backend: backend.id, isolation: backend.level, ...capabilities }
   log.info('The sandbox of code that agents write', {
     ...enforced,
     ...(passedOver.length > 0 && { passedOver }),

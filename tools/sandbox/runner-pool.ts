@@ -16,6 +16,8 @@ export interface PoolOptions {
   spares: number
   /** Children that wait for their thread's next call at most. The longest waiting one goes first. */
   maxKept: number
+  /** A child does not live for ever. */
+  maxRuns: number
   /** Of memory, by the child's own account: one that has more is not kept. */
   maxKeptBytes: number
   /** Of a child in the pool; other limits get a child of their own. */
@@ -25,8 +27,6 @@ export interface PoolOptions {
 
 /** How long a thread's child waits for its next call: the time in which a model answers. */
 const KEEP_MS = 10_000
-/** Interpreters are garbage in the child until V8 collects them: a child does not live for ever. */
-const MAX_RUNS = 50
 
 export function createRunnerPool(options: PoolOptions): RunnerPool {
   const alive = new Set<RunnerProcess>()
@@ -81,7 +81,8 @@ export function createRunnerPool(options: PoolOptions): RunnerPool {
 
   function keep(threadId: string, runner: RunnerProcess): void {
     const { runs, cpuMs, memoryBytes } = runner.usage
-    const spent = runs >= MAX_RUNS || cpuMs > options.limits.cpuMs || memoryBytes > options.maxKeptBytes
+    const spent =
+      runs >= options.maxRuns || cpuMs > options.limits.cpuMs || memoryBytes > options.maxKeptBytes
     if (closed || spent || !isUsual(runner.limits) || !alive.has(runner)) return runner.kill()
     takeKept(threadId)?.kill()
     const timer = setTimeout(() => takeKept(threadId)?.kill(), KEEP_MS).unref()

@@ -47,8 +47,10 @@ interface Engine {
   isolation: Isolation
 }
 
-/** Those that wait for their thread's next call: about 70 MB each, and 170. */
-const KEPT = { javascript: 4, python: 2 } satisfies Record<Language, number>
+/** That wait for their thread's next call: about 70 MB each, and 150. Fewer than work at a time would boot for each call. */
+const KEPT = 4
+/** QuickJS's interpreters are garbage in the child until V8 collects them; CPython's memory is put back. */
+const MAX_RUNS = { javascript: 50, python: 500 } satisfies Record<Language, number>
 /** CPython has 30 MB after its boot. QuickJS gets fresh memory for each run, and V8 frees it. */
 const KEPT_BYTES = { javascript: Infinity, python: 64 * 1024 * 1024 } satisfies Record<Language, number>
 
@@ -76,7 +78,8 @@ export function createRunnerSandbox(
     const start = (limits: StartLimits) => startRunner(programOf(language, limits, snapshot), launch, limits)
     const pool = createRunnerPool({
       spares: options.spares ?? 1,
-      maxKept: KEPT[language],
+      maxKept: KEPT,
+      maxRuns: MAX_RUNS[language],
       maxKeptBytes: KEPT_BYTES[language],
       limits,
       start,

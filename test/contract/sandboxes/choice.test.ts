@@ -65,7 +65,8 @@ test('the server says at start what is enforced', async () => {
   const line = server.logLines.find((one) => one.includes('The sandbox of code')) ?? ''
   expect(JSON.parse(line)).toMatchObject({
     backend: 'child',
-    level: 'process',
+    level: 'info',
+    isolation: 'process',
     wall: 'hard',
     network: 'soft',
   })
