@@ -36,10 +36,13 @@ const NEWEST = `
   order by decided_at desc nulls first
   limit 1`
 
+/** As many holds as are ended side by side: of thousands that are over none waits for the next sweep. */
+const AT_ONCE = 100
+
 const EXPIRED = `
   select approval_id from holds
   where status = 'pending' and expires_at <= $1 and needs ->> 'on_expiry' <> 'wait'
-  order by expires_at limit 100`
+  order by expires_at limit ${AT_ONCE}`
 
 export function createHolds(db: Database): Holds {
   return {
@@ -62,12 +65,18 @@ export function createHolds(db: Database): Holds {
     withdraw: (approvalId, by) => withdrawVote(db, approvalId, by),
     comment: (approvalId, by, text) => commentOn(db, approvalId, by, text),
     async expire(now) {
-      const { rows } = await db.query<{ approval_id: string }>(EXPIRED, [now])
-      const ended = await Promise.allSettled(rows.map(({ approval_id }) => expireHold(db, approval_id, now)))
-      // One that cannot be ended keeps no other waiting.
-      const failed = ended.find((one) => one.status === 'rejected')
-      if (failed !== undefined) throw failed.reason as Error
-      return ended.filter((one) => one.status === 'fulfilled' && one.value).length
+      let done = 0
+      for (;;) {
+        const { rows } = await db.query<{ approval_id: string }>(EXPIRED, [now])
+        const ended = await Promise.allSettled(
+          rows.map(({ approval_id }) => expireHold(db, approval_id, now)),
+        )
+        done += ended.filter((one) => one.status === 'fulfilled' && one.value).length
+        // One that cannot be ended keeps no other waiting.
+        const failed = ended.find((one) => one.status === 'rejected')
+        if (failed !== undefined) throw failed.reason as Error
+        if (rows.length < AT_ONCE) return done
+      }
     },
     async released(call) {
       const row = await newestOf(db, call)

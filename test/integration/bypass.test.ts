@@ -5,6 +5,9 @@ import { onEachDatabase } from '../support/each-database.ts'
 import { forget, times } from '../support/grants/journal.ts'
 import { says, untilThread, useStage, WAIT } from '../support/stage.ts'
 
+/** Each of a hundred decisions at once. */
+const ROUNDS = Number(process.env['HOLDPOINT_TEST_ROUNDS'] ?? 10)
+
 const AGENT = { assistant_id: 'agent' }
 
 interface Values {
@@ -192,7 +195,7 @@ onEachDatabase((database) => {
   })
 
   test('a hundred decisions at once, ten times: one is taken, and what it released happens once', async () => {
-    for (let round = 0; round < 10; round += 1) {
+    for (let round = 0; round < ROUNDS; round += 1) {
       const { threadId, hold, note } = await held()
       stage.model.play([{ content: 'Noted.' }])
       const answers = await Promise.all(

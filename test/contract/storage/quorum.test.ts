@@ -212,6 +212,20 @@ onEachDatabase((database) => {
       )
     })
 
+    test('leaves none waiting where hundreds are over at once', async () => {
+      const { mine } = storage
+      const many = await held(
+        mine,
+        Array.from({ length: 250 }, () => ({ ...ONE_PERSON, expires_in: 60 })),
+      )
+      expect(await mine.holds.expire(new Date(Date.now() + 61_000))).toBe(250)
+      const { rows } = await mine.db.query(
+        `select count(*)::integer as n from holds where approval_id = any($1) and status = 'expired'`,
+        [many.map(({ id }) => id)],
+      )
+      expect(rows).toEqual([{ n: 250 }])
+    }, 60_000)
+
     test('is those others’ at once, also before a server has handed it on', async () => {
       const { mine } = storage
       const [one] = await held(mine, [escalating])
