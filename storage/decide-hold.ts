@@ -38,6 +38,10 @@ const SETTLE_DOUBT = `
   where thread_id = $1 and message_id = $2 and call_id = $3 and args_hash = $4 and status in ('intended', 'retry')
   returning effect, key`
 
+/** Of one hold, with all their arguments. */
+const MAX_EDITS = 50
+const NO_MORE_EDITS = `It was edited ${MAX_EDITS} times, which is all. Approve what it is now, or reject it.`
+
 const DECIDE = `
   update holds
   set status = $2, decisions = $3::json, released_hash = $4, needs = coalesce($5::jsonb, needs),
@@ -175,6 +179,7 @@ async function propose(
   { args, hash, needs, shown }: EditedArgs,
 ): Promise<Hold> {
   const { by, at } = said
+  if (hold.decisions.length >= MAX_EDITS) throw new RuntimeError('invalid_decision', NO_MORE_EDITS)
   const proposal = { args, args_hash: hash, by, at, ...shown }
   const decisions = [...hold.decisions, said]
   // Handed on, it stays so: the policy would ask those again who had their time.
