@@ -18,6 +18,8 @@ import { secretOf } from '../storage/connect.ts'
 import { openStorage } from '../storage/open.ts'
 import { CLOCK } from '../tools/current-time.ts'
 import { guardedAgent, HTTP_ACCESS } from '../tools/http-guard.ts'
+import { LANGCHAIN_CALLS } from '../tools/define.ts'
+import { callFromLangChain } from '../tools/langchain-call.ts'
 import { createMcpConnections, MCP } from '../tools/mcp/connections.ts'
 import { MAILER, outboxMailer, smtpMailer } from '../tools/mailer.ts'
 import { POLICY } from '../tools/policy/current.ts'
@@ -130,6 +132,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       .with(SQL_ACCESS, sql)
       .with(SECRETS, secrets)
       .with(MCP, mcp)
+      .with(LANGCHAIN_CALLS, callFromLangChain)
       .with(CLOCK, clock ?? storage.now)
 
     const keys = webhookKeys(await secretOf({ ...config, dataDir }))

@@ -1,6 +1,9 @@
+import type { ToolMessage } from '@langchain/core/messages'
+import { StructuredTool, type StructuredToolInterface, type ToolRunnableConfig } from '@langchain/core/tools'
 import type { z } from 'zod'
 import type { Preview } from '../runtime/preview.ts'
-import type { ServiceKey } from '../runtime/services.ts'
+import { currentRun } from '../runtime/run-context.ts'
+import { serviceKey, type ServiceKey } from '../runtime/services.ts'
 import { onlyPermitted } from './permit.ts'
 
 /** How much harm a wrong call can do. It decides who has to approve it (tools/policy.ts). */
@@ -36,6 +39,8 @@ export interface ToolCallContext {
   attempt: string
   /** Aborted at the tool's timeout and when the run is cancelled or loses its lease. */
   signal: AbortSignal
+  /** One of the tool's `secrets`. The call is refused where the operator has not given it. */
+  secret(name: string): string
   service<T>(key: ServiceKey<T>): T
 }
 
@@ -62,6 +67,12 @@ export interface Tool<Schema extends z.ZodObject = z.ZodObject> {
   effect: Effect | ((args: z.output<Schema>) => Effect)
   /** Nobody but us can write into its results. Unset: others can, and the policy may ask whether they have been read. */
   trusted?: boolean
+  /** Names of the secrets that it needs (`HOLDPOINT_TOOL_SECRETS`): in its results their values are hidden. */
+  secrets?: string[]
+  /** What `run` returns. Anything else is an `INTERNAL` error; fields that it does not name are dropped. */
+  output?: z.ZodType
+  /** How often it is called once more after a fault of its own. Never where its effect is `once`. */
+  retries?: number
   /** It is a question to people: whatever the policy allows, it is held. */
   asks?: boolean
   /** Milliseconds. */
@@ -86,22 +97,66 @@ type Defaults = 'version' | 'timeoutMs' | 'outputLimit'
 type ToolSpec<Schema extends z.ZodObject> = Omit<Tool<Schema>, Defaults> &
   Partial<Pick<Tool<Schema>, Defaults>>
 
+/** A call that comes the way of LangChain's own tools. */
+export interface LangChainCall {
+  args: unknown
+  /** Unset: it is of no message. */
+  callId: string | undefined
+}
+
+/** Carries such calls out. Where a run has none, they are refused. */
+export const LANGCHAIN_CALLS =
+  serviceKey<(tool: Tool, call: LangChainCall) => Promise<ToolMessage>>('langchain_calls')
+
+/** A tool of ours, which LangChain's models and its `ToolNode` take for one of theirs. */
+class HeldTool extends StructuredTool {
+  override name: string
+  override description: string
+  override schema: z.ZodObject
+
+  constructor({ name, description, schema }: Pick<Tool, 'name' | 'description' | 'schema'>) {
+    super()
+    this.name = name
+    this.description = description
+    this.schema = schema
+  }
+
+  protected override async _call(
+    args: unknown,
+    _manager?: unknown,
+    config?: ToolRunnableConfig,
+  ): Promise<ToolMessage> {
+    const carryOut = currentRun()?.services.find(LANGCHAIN_CALLS)
+    if (carryOut === undefined)
+      throw new ToolError('DENIED', `${this.name} runs only inside a Holdpoint run. Serve the graph.`)
+    return await carryOut(this as unknown as Tool, { args, callId: config?.toolCall?.id })
+  }
+}
+
 /**
  * Declares a tool. Unknown argument keys are refused, whatever the schema's own setting, and so is every way to `run` but
- * the executor's: what needs an approval could run without one.
+ * the executor's: what needs an approval could run without one. LangChain takes it for a tool of its own: there, too,
+ * each call passes the executor.
  */
-export function defineTool<Schema extends z.ZodObject>(spec: ToolSpec<Schema>): Tool<Schema> {
-  return {
+export function defineTool<Schema extends z.ZodObject>(
+  spec: ToolSpec<Schema>,
+): Tool<Schema> & StructuredToolInterface {
+  if (spec.effect === 'once' && (spec.retries ?? 0) > 0)
+    throw new Error(
+      `${spec.name}: what has its effect once is not retried. Remove "retries", or make it idempotent.`,
+    )
+  const schema = spec.schema.strict() as Schema
+  return Object.assign(new HeldTool({ ...spec, schema }), {
     version: '1',
     timeoutMs: DEFAULT_TIMEOUT_MS,
     outputLimit: DEFAULT_OUTPUT_LIMIT,
     ...spec,
-    schema: spec.schema.strict() as Schema,
+    schema,
     run: onlyPermitted(spec.run, () => {
       throw new ToolError(
         'DENIED',
-        `${spec.name} runs only as a call of a message that the node callTools carries out: anything else would be past its approval.`,
+        `${spec.name} runs only as a call of a message that the executor carries out: anything else would be past its approval.`,
       )
     }),
-  }
+  })
 }

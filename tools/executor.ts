@@ -1,40 +1,24 @@
-import { getConfig, isGraphBubbleUp } from '@langchain/langgraph'
+import { getConfig } from '@langchain/langgraph'
 import { argsHash, doubtId, idempotencyKey } from '../runtime/call.ts'
 import type { EffectKind, Intent } from '../runtime/effect.ts'
 import { failpoint } from '../runtime/failpoint.ts'
 import { type HoldRequest, type Needs, ONE_PERSON } from '../runtime/hold.ts'
-import { encode, type Json, toJson } from '../runtime/json.ts'
+import { type Json, toJson } from '../runtime/json.ts'
 import { newId } from '../runtime/ids.ts'
-import { LeaseLost } from '../runtime/lease.ts'
 import { NOTHING_SHOWN } from '../runtime/preview.ts'
-import { type Answer, currentRun, type RunContext } from '../runtime/run-context.ts'
-import { cleanJson } from './clean-text.ts'
+import { type Answer, currentRun } from '../runtime/run-context.ts'
 import { clear } from './clearance.ts'
-import { type Effect, type Tool, type ToolCallContext, ToolError, type ToolErrorCode } from './define.ts'
+import type { Effect, Tool } from './define.ts'
+import { contextOf, type Invocation, invoke, resultOf, type ToolResult } from './invoke.ts'
 import { lookIfAsked } from './policy/current.ts'
-import { permit } from './permit.ts'
 import { type Call, judge, parseArgs, riskOf } from './policy.ts'
-
-/** What a tool message carries (requirements TL-05). */
-export type ToolResult =
-  | { status: 'ok'; result: unknown; truncated?: { shown: number; total: number } }
-  | { status: 'error'; code: ToolErrorCode; message: string }
 
 /**
  * Or a person has to say: nobody knows whether it happened, or what people released is not what would happen now.
  */
 export type Execution = ToolResult | { status: 'in_doubt' | 'outdated'; ask: HoldRequest }
 
-interface Execute {
-  tool: Tool
-  args: Record<string, Json>
-  hash: string
-  call: Call
-  run: RunContext
-  /** Names this execution: a later one of the same call has another. */
-  attempt: string
-  /** Called when the tool is about to be called: not for what is refused or was done before. */
-  onStart: () => void
+interface Execute extends Invocation {
   grant: string | undefined
   /** Why it does not run, unless it has run already. */
   refusal: string | undefined
@@ -63,7 +47,7 @@ export async function executeCall(allowed: Tool[], call: Call, onStart = () => {
   await lookIfAsked()
   const verdict = judge(allowed, call)
   const clearance = await clear(tool, verdict, call, run)
-  if (clearance.state === 'answered') return resultOf(clearance.answer)
+  if (clearance.state === 'answered') return wordOf(clearance.answer)
   if (clearance.state === 'outdated') return { status: 'outdated', ask: clearance.ask }
   const cleared = clearance.state === 'cleared'
   const grant = cleared ? clearance.grant : undefined
@@ -73,15 +57,17 @@ export async function executeCall(allowed: Tool[], call: Call, onStart = () => {
     judge(allowed, call).policy_version === verdict.policy_version
       ? undefined
       : executeCall(allowed, call, onStart)
-  const execute = { tool, args, hash, call, run, attempt: newId(), onStart, grant, refusal, needs, again }
   const effect = effectOf(tool, args)
+  const canRead = allowed.some(({ name }) => name === 'read_file')
+  const invocation = { tool, args, hash, call, run, attempt: newId(), effect, canRead, onStart }
+  const execute = { ...invocation, grant, refusal, needs, again }
   // What has no effect and needs nobody may run as often as it is called.
   if (effect === 'none' && cleared && grant === undefined) return await invoke(execute)
   return await once(execute, effect)
 }
 
 /** What people said of a call, as its result. */
-function resultOf({ type, message }: Answer): ToolResult {
+function wordOf({ type, message }: Answer): ToolResult {
   if (type === 'respond') return { status: 'ok', result: { answered_by: 'person', message: message ?? '' } }
   return refused(
     `A person rejected this call${message === undefined ? ' without a reason.' : `: ${message}`}`,
@@ -167,7 +153,7 @@ async function resolveDoubt(left: Execute, intent: Intent, doubt: Doubt): Promis
     return askPerson(execute, owner ?? run.attempt, doubt.toolVersion)
   if (owner !== undefined) await run.ledger.retake(intent, owner)
   if (probed.state === 'happened') {
-    const result = limited(probed.result, tool.outputLimit)
+    const result = await resultOf(execute, probed.result)
     await run.ledger.conclude(intent, 'done', toJson(result))
     return result
   }
@@ -213,44 +199,6 @@ function askPerson(
   }
 }
 
-async function invoke(execute: Execute): Promise<ToolResult> {
-  const { tool, args, run, onStart } = execute
-  const timeout = AbortSignal.timeout(tool.timeoutMs)
-  const signal = AbortSignal.any([timeout, run.signal])
-  try {
-    run.signal.throwIfAborted()
-    onStart()
-    const context = permit(tool, contextOf(execute, signal))
-    return limited(await raceAbort(tool.run(args, context), signal), tool.outputLimit)
-  } catch (error) {
-    if (isGraphBubbleUp(error) || error instanceof LeaseLost || run.signal.aborted) throw error
-    if (timeout.aborted)
-      return {
-        status: 'error',
-        code: 'TIMEOUT',
-        message: `${tool.name} took longer than ${tool.timeoutMs} ms.`,
-      }
-    if (error instanceof ToolError) return { status: 'error', code: error.code, message: error.message }
-    // The cause stays with us: its text may hold paths, addresses and secrets.
-    return {
-      status: 'error',
-      code: 'INTERNAL',
-      message: `${tool.name} failed for a reason of its own. Do not retry it unchanged.`,
-    }
-  }
-}
-
-function contextOf({ call, hash, run, attempt }: Execute, signal: AbortSignal): ToolCallContext {
-  return {
-    threadId: call.key.threadId,
-    callId: call.key.callId,
-    idempotencyKey: idempotencyKey(call.key, hash),
-    attempt,
-    signal,
-    service: (key) => run.services.get(key),
-  }
-}
-
 /** Where LangGraph is while it makes the call. */
 function placeOf({ key }: Call) {
   const config = getConfig()
@@ -259,27 +207,6 @@ function placeOf({ key }: Call) {
     checkpointId: config?.executionInfo?.checkpointId ?? '',
     messageId: key.messageId,
   }
-}
-
-/** A tool that ignores its signal still ends at it. */
-async function raceAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const abort = () => reject(signal.reason as Error)
-  if (signal.aborted) abort()
-  signal.addEventListener('abort', abort, { once: true })
-  try {
-    return await Promise.race([work, promise])
-  } finally {
-    signal.removeEventListener('abort', abort)
-  }
-}
-
-function limited(result: unknown, limit: number): ToolResult {
-  const clean = cleanJson(toJson(result))
-  const text = encode(clean)
-  if (text.length <= limit) return { status: 'ok', result: clean }
-  const shown = text.slice(0, limit).toWellFormed()
-  return { status: 'ok', result: shown, truncated: { shown: limit, total: text.length } }
 }
 
 function refused(message: string): ToolResult {

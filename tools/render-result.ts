@@ -1,5 +1,5 @@
 import { encode } from '../runtime/json.ts'
-import type { ToolResult } from './executor.ts'
+import type { ToolResult } from './invoke.ts'
 
 /** Brackets that a model may take for the one of a delimiter, and slashes likewise. */
 const OPENS = '<＜﹤‹«〈〈⟨⟪《ᐸ˂≺❮❬❰'

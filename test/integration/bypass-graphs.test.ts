@@ -23,7 +23,7 @@ onEachDatabase((database) => {
       ['no_hold', 'put', /needs a person's approval for exactly these arguments, and has none/],
       ['no_hold', 'peek', /needs a person's approval for exactly these arguments, and has none/],
       ['no_hold', 'relay', /runs only as a call of a message/],
-      ['tool_node', 'put', /error/i],
+      ['tool_node', 'put', /needs a person's approval for exactly these arguments, and has none/],
     ])('%s, %s', async (graph, tool, words) => {
       const note = newId()
       const threadId = await stage.thread()

@@ -159,6 +159,7 @@ describe.for(await workingBackends())('%s', (name) => {
         idempotencyKey: 'key-1',
         attempt: 'attempt-1',
         signal: AbortSignal.timeout(20_000),
+        secret: () => '',
         service: (key) => services.get(key),
       }
       const use = (code: string) => tool.run({ code }, permit(tool, { ...call }))

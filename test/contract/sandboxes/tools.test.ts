@@ -24,6 +24,7 @@ beforeAll(async () => {
     idempotencyKey: 'key-1',
     attempt: 'attempt-1',
     signal: AbortSignal.timeout(120_000),
+    secret: () => '',
     service: (key) => services.get(key),
   }
 })

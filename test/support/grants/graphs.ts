@@ -34,6 +34,7 @@ export const byHand = new StateGraph(AgentState)
       idempotencyKey: 'forged',
       attempt: 'forged',
       signal: new AbortController().signal,
+      secret: () => '',
       service: () => {
         throw new Error('There is none.')
       },

@@ -14,6 +14,7 @@ export function callWith<T>(key: ServiceKey<T>, service: T): ToolCallContext {
     idempotencyKey: '0d9b1f0e-6c1e-5b6e-8f59-6f1d0a2b3c4d',
     attempt: 'attempt-1',
     signal: AbortSignal.timeout(10_000),
+    secret: (name) => `the secret ${name}`,
     service: (wanted) => services.get(wanted),
   }
 }

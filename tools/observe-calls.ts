@@ -1,9 +1,9 @@
 import { argsHash, hasCanonicalForm } from '../runtime/call.ts'
 import { toJson } from '../runtime/json.ts'
 import { currentRun } from '../runtime/run-context.ts'
-import type { Tool } from '../tools/define.ts'
-import type { ToolResult } from '../tools/executor.ts'
-import type { Call, Verdict } from '../tools/policy.ts'
+import type { Tool } from './define.ts'
+import type { ToolResult } from './invoke.ts'
+import type { Call, Verdict } from './policy.ts'
 
 /** What became of a call, and how. */
 export interface EndedCall {
