@@ -1,8 +1,11 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { createRandom, type Random } from '../../../../chaos/random.ts'
 import type { Risk } from '../../../../tools/define.ts'
 import { decide, type Judged } from '../../../../tools/policy/decide.ts'
 import { type PolicyFile, readPolicy } from '../../../../tools/policy/schema.ts'
+
+// Two seconds of work, on a machine that may have other things to do.
+vi.setConfig({ testTimeout: 30_000 })
 
 type RuleInput = PolicyFile['rules'][number]
 const TIMES = 5_000
