@@ -121,6 +121,7 @@ function contextOf(threadId: string, services: Services): ToolCallContext {
     idempotencyKey: id,
     attempt: id,
     signal,
+    secret: () => '',
     service: (key) => services.get(key),
   }
 }
