@@ -89,7 +89,13 @@ async function encode(pieces: string[], encoding: 'utf8' | 'base64'): Promise<Bu
     encoded.push(Buffer.from(piece, encoding))
     await immediate()
   }
-  return Buffer.concat(encoded)
+  const whole = Buffer.allocUnsafe(encoded.reduce((bytes, piece) => bytes + piece.length, 0))
+  let at = 0
+  for (const piece of encoded) {
+    at += piece.copy(whole, at)
+    await immediate()
+  }
+  return whole
 }
 
 function isCall(name: string): name is keyof typeof calls {
