@@ -29,12 +29,18 @@ const { values } = parseArgs({
 const STEPS = Number(values.steps)
 /** Steps around the tenth and the last. */
 const WINDOW = 10
+/** CPU time is counted coarsely, and the first steps compile. */
+const CPU_WINDOW = 50
+const CPU_FROM = 10
 
 interface Figures {
   /** By which all tables of checkpoints grew, with their indexes. */
   bytes: number
   msEarly: number
   msLate: number
+  /** Of this process: what others on the machine do is not in it. */
+  cpuEarly: number
+  cpuLate: number
   msGetState: number
 }
 
@@ -47,7 +53,10 @@ interface Opened {
 }
 
 async function stock(url: string): Promise<Opened> {
-  const saver = PostgresSaver.fromConnString(url)
+  const pool = new pg.Pool({ connectionString: url })
+  // Its connections are still going when the database is dropped.
+  pool.on('error', () => {})
+  const saver = new PostgresSaver(pool)
   await saver.setup()
   return { saver, reader: saver, threadId: randomUUID(), close: () => saver.end() }
 }
@@ -90,12 +99,14 @@ async function measure(open: (url: string) => Promise<Opened>): Promise<Figures>
     const opened = await open(url)
     try {
       const empty = await bytesOf(url)
-      const times = await grow(opened)
+      const { times, cpu } = await grow(opened)
       const msGetState = await medianOf(11, () => graphOf(opened.reader).getState(configOf(opened.threadId)))
       return {
         bytes: (await bytesOf(url)) - empty,
         msEarly: median(times.slice(5, 5 + WINDOW)),
         msLate: median(times.slice(-WINDOW)),
+        cpuEarly: mean(cpu.slice(CPU_FROM, CPU_FROM + CPU_WINDOW)),
+        cpuLate: mean(cpu.slice(-CPU_WINDOW)),
         msGetState,
       }
     } finally {
@@ -125,15 +136,21 @@ function text(): string {
   return randomBytes(750).toString('base64')
 }
 
-/** Milliseconds of each step. */
-async function grow({ saver, threadId }: Opened): Promise<number[]> {
+/** Milliseconds of each step, by the clock and of the processor. */
+async function grow({ saver, threadId }: Opened): Promise<{ times: number[]; cpu: number[] }> {
   const began: number[] = []
-  const graph = graphOf(saver, () => began.push(performance.now()))
+  const used: number[] = []
+  const graph = graphOf(saver, () => {
+    began.push(performance.now())
+    const { user, system } = process.cpuUsage()
+    used.push((user + system) / 1_000)
+  })
   await graph.invoke(
     { messages: [] },
     { ...configOf(threadId), durability: 'sync', recursionLimit: STEPS + 10 },
   )
-  return began.slice(1).map((at, index) => at - (began[index] ?? at))
+  const between = (all: number[]) => all.slice(1).map((at, index) => at - (all[index] ?? at))
+  return { times: between(began), cpu: between(used) }
 }
 
 async function bytesOf(url: string): Promise<number> {
@@ -160,6 +177,10 @@ async function medianOf(times: number, work: () => Promise<unknown>): Promise<nu
   return median(taken)
 }
 
+function mean(numbers: number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0) / numbers.length
+}
+
 function median(numbers: number[]): number {
   const sorted = numbers.toSorted((a, b) => a - b)
   return sorted[Math.floor(sorted.length / 2)] ?? NaN
@@ -183,6 +204,8 @@ async function main(): Promise<void> {
       'ms a step at 10': Number(early.toFixed(2)),
       [`ms a step at ${STEPS}`]: Number(late.toFixed(2)),
       ratio: Number(median(rounds.map(({ msEarly, msLate }) => msLate / msEarly)).toFixed(2)),
+      'CPU ms early': Number(of('cpuEarly').toFixed(2)),
+      'CPU ms late': Number(of('cpuLate').toFixed(2)),
       'getState ms': Number(of('msGetState').toFixed(1)),
     }
   })

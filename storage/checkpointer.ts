@@ -5,6 +5,7 @@ import {
   type CheckpointListOptions,
   type CheckpointMetadata,
   type CheckpointTuple,
+  type DeltaChannelHistory,
   maxChannelVersion,
   type PendingWrite,
   TASKS,
@@ -12,28 +13,15 @@ import {
 } from '@langchain/langgraph-checkpoint'
 import { PostgresSaver } from '@langchain/langgraph-checkpoint-postgres'
 import { ownerOf } from './chunks/chunk.ts'
-import {
-  addChunk,
-  Chunks,
-  createMemory,
-  encode,
-  type Encoded,
-  type Encoder,
-  type Memory,
-} from './chunks/encode.ts'
+import { addChunk, Chunks, createMemory, encode, type Encoded, type Encoder } from './chunks/encode.ts'
+import { readDeltaHistory } from './chunks/delta-history.ts'
 import { readTuple } from './chunks/read.ts'
 import { chunkColumns, insertChunks } from './chunks/rows.ts'
 import { type Before, writeState } from './chunks/state.ts'
+import { noteCheckpoint, placeOf, type ThreadMemory } from './chunks/thread-memory.ts'
 import { rowsOf, type WriteRow } from './chunks/writes.ts'
 import { type Database, jsonbText, prepared } from './database.ts'
 import { nextVersion } from './next-version.ts'
-
-/** What a thread's writer knows of it: its chunks, and the checkpoints that it read or wrote last. */
-export interface ThreadMemory extends Memory {
-  readonly checkpoints: Map<string, Before>
-}
-
-const MOST_CHECKPOINTS = 32
 
 export interface CheckpointParts {
   /** Id, its parent's, state, references and metadata. */
@@ -124,6 +112,13 @@ export class Checkpointer extends PostgresSaver {
     return { ...tuple, checkpoint }
   }
 
+  override async getDeltaChannelHistory({
+    config,
+    channels,
+  }: Parameters<PostgresSaver['getDeltaChannelHistory']>[0]): Promise<Record<string, DeltaChannelHistory>> {
+    return channels.length === 0 ? {} : await readDeltaHistory(this.db, this.serde, config, channels)
+  }
+
   /** Newest first. */
   override async *list(
     config: RunnableConfig,
@@ -192,7 +187,7 @@ export class Checkpointer extends PostgresSaver {
   ): Promise<CheckpointParts> {
     const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
     const memory = this.memoryOf(thread_id)
-    const before = memory?.checkpoints.get(place(checkpoint_ns, checkpoint_id))
+    const before = memory?.checkpoints.get(placeOf(checkpoint_ns, checkpoint_id))
     const chunks = new Chunks()
     const encoder = this.encoderOf(thread_id)
     const [values, [, dumped]] = await Promise.all([
@@ -242,10 +237,6 @@ export class Checkpointer extends PostgresSaver {
   }
 }
 
-export function createThreadMemory(): ThreadMemory {
-  return { ...createMemory(), checkpoints: new Map() }
-}
-
 export function writeColumns(rows: readonly WriteRow[]): unknown[][] {
   return [
     rows.map(({ idx }) => idx),
@@ -283,18 +274,4 @@ async function channelsOf(
     }),
   )
   return new Map(all.map((value, index) => [channels[index] ?? '', value]))
-}
-
-function place(namespace: string, id: unknown): string {
-  return `${namespace}\0${String(id)}`
-}
-
-function noteCheckpoint({ checkpoints }: ThreadMemory, namespace: string, id: string, now: Before): void {
-  const key = place(namespace, id)
-  checkpoints.delete(key)
-  checkpoints.set(key, now)
-  for (const oldest of checkpoints.keys()) {
-    if (checkpoints.size <= MOST_CHECKPOINTS) break
-    checkpoints.delete(oldest)
-  }
 }

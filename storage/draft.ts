@@ -1,10 +1,11 @@
 import type { RunnableConfig } from '@langchain/core/runnables'
-import type {
-  ChannelVersions,
-  Checkpoint,
-  CheckpointMetadata,
-  CheckpointTuple,
-  PendingWrite,
+import {
+  BaseCheckpointSaver,
+  type ChannelVersions,
+  type Checkpoint,
+  type CheckpointMetadata,
+  type CheckpointTuple,
+  type PendingWrite,
 } from '@langchain/langgraph-checkpoint'
 import { RuntimeError } from '../runtime/errors.ts'
 import type { CreatedThread, DraftedState, StateDraft } from '../runtime/checkpoints.ts'
@@ -226,6 +227,11 @@ class DraftCheckpointer extends Checkpointer {
     if (one === undefined || other === undefined) return one === other
     const [[, a], [, b]] = await Promise.all([this.serde.dumpsTyped(one), this.serde.dumpsTyped(other)])
     return Buffer.from(a).equals(Buffer.from(b))
+  }
+
+  /** What was put into the draft is not in the database. */
+  override getDeltaChannelHistory(options: Parameters<Checkpointer['getDeltaChannelHistory']>[0]) {
+    return BaseCheckpointSaver.prototype.getDeltaChannelHistory.call(this, options)
   }
 
   /** As the database would give it back: LangGraph works on what it reads. */

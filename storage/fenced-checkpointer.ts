@@ -9,9 +9,10 @@ import {
 import { failpoint } from '../runtime/failpoint.ts'
 import { LeaseLost, StorageUnavailable } from '../runtime/lease.ts'
 import type { ClaimedRun } from '../runtime/run.ts'
-import { Checkpointer, createThreadMemory, type ThreadMemory, writeColumns } from './checkpointer.ts'
+import { Checkpointer, writeColumns } from './checkpointer.ts'
 import type { Chunks } from './chunks/encode.ts'
 import { chunkColumns, insertChunks } from './chunks/rows.ts'
+import { createThreadMemory, type ThreadMemory } from './chunks/thread-memory.ts'
 import type { WriteRow } from './chunks/writes.ts'
 import { type Database, prepared } from './database.ts'
 

@@ -53,25 +53,29 @@ onEachDatabase((database) => {
   const storage = useStorage(database)
 
   for (let seed = 1; seed <= SEEDS; seed++) {
-    test(`whatever is done with a thread, it reads as MemorySaver reads it (${seed})`, async () => {
-      const threadId = await createThread(storage.mine)
-      const memory = new MemorySaver()
-      const theirs: Side = { run: (work) => work(memory), update: (work) => work(memory) }
-      const ours: Side = {
-        run: (work) => running(threadId, work),
-        update: (work) => drafting(threadId, work),
-      }
-      const random = randomOf(seed)
-      for (let done = 0; done < OPERATIONS; done++) {
-        const choice = random()
-        const [expected, said] = await operate(theirs, memory, threadId, seed * 1_000 + done, choice)
-        const { plain } = storage.mine.checkpoints
-        const [got, told] = await operate(ours, plain, threadId, seed * 1_000 + done, choice)
-        expect(told).toBe(said)
-        expect(got).toEqual(expected)
-      }
-      expect((await verifyIn(storage.mine.db)).faults).toEqual([])
-    })
+    test(
+      `whatever is done with a thread, it reads as MemorySaver reads it (${seed})`,
+      { timeout: 60_000 },
+      async () => {
+        const threadId = await createThread(storage.mine)
+        const memory = new MemorySaver()
+        const theirs: Side = { run: (work) => work(memory), update: (work) => work(memory) }
+        const ours: Side = {
+          run: (work) => running(threadId, work),
+          update: (work) => drafting(threadId, work),
+        }
+        const random = randomOf(seed)
+        for (let done = 0; done < OPERATIONS; done++) {
+          const choice = random()
+          const [expected, said] = await operate(theirs, memory, threadId, seed * 1_000 + done, choice)
+          const { plain } = storage.mine.checkpoints
+          const [got, told] = await operate(ours, plain, threadId, seed * 1_000 + done, choice)
+          expect(told).toBe(said)
+          expect(got).toEqual(expected)
+        }
+        expect((await verifyIn(storage.mine.db)).faults).toEqual([])
+      },
+    )
   }
 
   async function running<T>(threadId: string, work: (saver: BaseCheckpointSaver) => Promise<T>): Promise<T> {

@@ -1,6 +1,7 @@
 import { deltaChannelHistoryTests, specTest } from '@langchain/langgraph-checkpoint-validation'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { Checkpointer, createThreadMemory, type ThreadMemory } from '../../../storage/checkpointer.ts'
+import { Checkpointer } from '../../../storage/checkpointer.ts'
+import { createThreadMemory, type ThreadMemory } from '../../../storage/chunks/thread-memory.ts'
 import type { Database } from '../../../storage/database.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import { openDatabase } from '../../support/storage.ts'
