@@ -27,7 +27,7 @@ export function readStorageCommand(argv: string[]): StorageCommand | undefined {
 }
 
 interface Report {
-  tables: { name: string; rows: number; bytes: number }[]
+  tables: { name: string; rows: number | null; bytes: number }[]
   threads: { id: string; bytes: number; checkpoints: number }[]
   waiting: number
 }
@@ -57,7 +57,10 @@ export async function tellStorage(
 
 function linesOf({ tables, threads, waiting }: Report): string[] {
   return [
-    ...tables.map(({ name, rows, bytes }) => `${name.padEnd(20)}${kb(bytes)}  about ${rows} rows`),
+    ...tables.map(
+      ({ name, rows, bytes }) =>
+        `${name.padEnd(20)}${kb(bytes)}${rows === null ? '' : `  about ${rows} rows`}`,
+    ),
     ...(threads.length === 0 ? [] : ['', 'largest threads']),
     ...threads.map(({ id, bytes, checkpoints }) => `${id}${kb(bytes)}  ${checkpoints} checkpoints`),
     '',

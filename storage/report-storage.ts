@@ -12,7 +12,7 @@ const TABLES = [
 ]
 
 const SIZES = `
-  select relname as name, greatest(reltuples, 0)::double precision as rows, pg_total_relation_size(oid)::double precision as bytes
+  select relname as name, case when reltuples >= 0 then reltuples::double precision end as rows, pg_total_relation_size(oid)::double precision as bytes
   from pg_class where relkind = 'r' and relnamespace = current_schema()::regnamespace and relname = any($1)
   order by bytes desc`
 
@@ -32,7 +32,8 @@ const THREADS = `
 const GARBAGE = 'select count(*)::double precision as n from checkpoint_garbage'
 
 export interface StorageReport {
-  tables: { name: string; rows: number; bytes: number }[]
+  /** `rows`: null until the database has counted them. */
+  tables: { name: string; rows: number | null; bytes: number }[]
   threads: { id: string; bytes: number; checkpoints: number }[]
   /** Threads that may have chunks which nothing needs. */
   waiting: number

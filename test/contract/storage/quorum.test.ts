@@ -396,61 +396,71 @@ onEmbedded((database) => {
     }
   }
 
-  test(`whatever ${SEQUENCES} sequences of words, withdrawals, edits, expiries and cancellations do, a small model does`, async () => {
-    const random = randomFrom(SEED)
-    const ends = new Map<string, number>()
-    for (let done = 0; done < SEQUENCES; done += AT_ONCE) {
-      const needs = Array.from({ length: AT_ONCE }, (_, place) => needsFrom(random, place))
-      for (const [index, place] of (await held(storage.mine, needs)).entries()) {
-        const need = needs[index] ?? ONE_PERSON
-        const model: Model = { status: 'pending', votes: [], proposal: null, escalated: false, who: need.who }
-        const told: string[] = []
-        for (let steps = pick(random, [2, 3, 5, 7]); steps > 0; steps--) {
-          const step = pick(random, STEPS)
-          const who = pick(random, CAST)
-          told.push(`${step} ${who.identity}`)
-          const before = { ...model }
-          const shown = model.proposal === null ? argsHash(args) : other.hash
-          const code = modelled(model, need, step, who)
-          const said = await carriedOut(place, need, step, who, shown).then(
-            () => undefined,
-            (error: unknown) => (error as { code?: string }).code ?? String(error),
-          )
+  test(
+    `whatever ${SEQUENCES} sequences of words, withdrawals, edits, expiries and cancellations do, a small model does`,
+    async () => {
+      const random = randomFrom(SEED)
+      const ends = new Map<string, number>()
+      for (let done = 0; done < SEQUENCES; done += AT_ONCE) {
+        const needs = Array.from({ length: AT_ONCE }, (_, place) => needsFrom(random, place))
+        for (const [index, place] of (await held(storage.mine, needs)).entries()) {
+          const need = needs[index] ?? ONE_PERSON
+          const model: Model = {
+            status: 'pending',
+            votes: [],
+            proposal: null,
+            escalated: false,
+            who: need.who,
+          }
+          const told: string[] = []
+          for (let steps = pick(random, [2, 3, 5, 7]); steps > 0; steps--) {
+            const step = pick(random, STEPS)
+            const who = pick(random, CAST)
+            told.push(`${step} ${who.identity}`)
+            const before = { ...model }
+            const shown = model.proposal === null ? argsHash(args) : other.hash
+            const code = modelled(model, need, step, who)
+            const said = await carriedOut(place, need, step, who, shown).then(
+              () => undefined,
+              (error: unknown) => (error as { code?: string }).code ?? String(error),
+            )
+            const story = `seed ${SEED}, sequence ${done + index}, ${JSON.stringify(need)}: ${told.join(', ')}`
+            expect(said, story).toBe(code)
+            if (code !== undefined) expect(model, story).toEqual(before)
+          }
+          const hold = await storage.mine.holds.get(place.id)
           const story = `seed ${SEED}, sequence ${done + index}, ${JSON.stringify(need)}: ${told.join(', ')}`
-          expect(said, story).toBe(code)
-          if (code !== undefined) expect(model, story).toEqual(before)
+          expect(
+            {
+              status: hold?.status,
+              votes: hold?.votes.map(({ by }) => by),
+              proposal: hold?.proposal?.by ?? null,
+              escalated: hold?.escalated_at !== null,
+              who: hold?.needs.who,
+            },
+            story,
+          ).toEqual(model)
+          const goesOn = !['pending', 'cancelled'].includes(model.status)
+          expect(hold?.resumed_run_id !== null, story).toBe(goesOn)
+          ends.set(model.status, (ends.get(model.status) ?? 0) + 1)
+          const released = await storage.mine.holds.released({
+            threadId: place.threadId,
+            messageId: hold?.message_id ?? '',
+            callId: 'call-0',
+          })
+          const hash =
+            model.status === 'approved' ? argsHash(args) : model.status === 'edited' ? other.hash : undefined
+          expect(released?.hash, story).toBe(hash)
+          if (released !== undefined) expect(released.votes.map(({ by }) => by)).toEqual(model.votes)
         }
-        const hold = await storage.mine.holds.get(place.id)
-        const story = `seed ${SEED}, sequence ${done + index}, ${JSON.stringify(need)}: ${told.join(', ')}`
-        expect(
-          {
-            status: hold?.status,
-            votes: hold?.votes.map(({ by }) => by),
-            proposal: hold?.proposal?.by ?? null,
-            escalated: hold?.escalated_at !== null,
-            who: hold?.needs.who,
-          },
-          story,
-        ).toEqual(model)
-        const goesOn = !['pending', 'cancelled'].includes(model.status)
-        expect(hold?.resumed_run_id !== null, story).toBe(goesOn)
-        ends.set(model.status, (ends.get(model.status) ?? 0) + 1)
-        const released = await storage.mine.holds.released({
-          threadId: place.threadId,
-          messageId: hold?.message_id ?? '',
-          callId: 'call-0',
-        })
-        const hash =
-          model.status === 'approved' ? argsHash(args) : model.status === 'edited' ? other.hash : undefined
-        expect(released?.hash, story).toBe(hash)
-        if (released !== undefined) expect(released.votes.map(({ by }) => by)).toEqual(model.votes)
+        await storage.mine.db.query('truncate threads, runs, holds, events cascade')
       }
-      await storage.mine.db.query('truncate threads, runs, holds, events cascade')
-    }
-    // Each end was there.
-    for (const status of ['pending', 'approved', 'edited', 'rejected', 'responded', 'expired', 'cancelled'])
-      expect(ends.get(status) ?? 0, status).toBeGreaterThan(SEQUENCES / 500)
-  }, Math.max(300_000, SEQUENCES * 300))
+      // Each end was there.
+      for (const status of ['pending', 'approved', 'edited', 'rejected', 'responded', 'expired', 'cancelled'])
+        expect(ends.get(status) ?? 0, status).toBeGreaterThan(SEQUENCES / 500)
+    },
+    Math.max(300_000, SEQUENCES * 300),
+  )
 
   test('the model’s idea of roles is the code’s', () => {
     for (const who of CAST) {
