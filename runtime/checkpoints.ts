@@ -28,6 +28,8 @@ export interface FencedSaver {
   saver: BaseCheckpointSaver
   /** Returns when that checkpoint is committed. Under `async` the graph runs ahead of its checkpoints. */
   committed(checkpointId: string, signal: AbortSignal): Promise<void>
+  /** Returns when nothing waits to travel with what comes next. The graph is at its end. */
+  flush(): Promise<void>
 }
 
 export interface StateDraft {

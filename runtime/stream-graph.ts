@@ -59,33 +59,37 @@ async function stream(
     }),
   }
   const { input, from } = await inputOf(run, ports)
-  await enterRun(context, async () => {
-    const options = {
-      ...config,
-      // The saver is given with the call, because every run of a graph shares the compiled one.
-      configurable: { ...config.configurable, ...from, __pregel_checkpointer: fenced.saver },
-      // It counts before one that the graph was compiled with, in its subgraphs too.
-      store: new GraphStore(ports.store.of(run.tenant_id), run, abort),
-      durability,
-      signal,
-    }
-    if (run.kwargs.protocol === 'v2') {
-      for await (const frame of framesOf(graph, input, options, ports.interop)) {
-        if (frame.interrupts)
-          pauses.take(frame.interrupts.namespace, { __interrupt__: frame.interrupts.list })
-        if (frame.tellsOfPause) held.push(...frame.events)
-        else await events.push(frame.events)
+  try {
+    await enterRun(context, async () => {
+      const options = {
+        ...config,
+        // The saver is given with the call, because every run of a graph shares the compiled one.
+        configurable: { ...config.configurable, ...from, __pregel_checkpointer: fenced.saver },
+        // It counts before one that the graph was compiled with, in its subgraphs too.
+        store: new GraphStore(ports.store.of(run.tenant_id), run, abort),
+        durability,
+        signal,
       }
-      return
-    }
-    const legacy = { ...options, streamMode: wire.modes }
-    for await (const { namespace, mode, payload } of chunksOf(graph, input, legacy, wire.events)) {
-      if (mode === 'updates') pauses.take(namespace, payload)
-      const translated = wire.translate(namespace, mode, payload)
-      if (isInterrupt(payload)) held.push(...translated)
-      else await events.push(translated)
-    }
-  })
+      if (run.kwargs.protocol === 'v2') {
+        for await (const frame of framesOf(graph, input, options, ports.interop)) {
+          if (frame.interrupts)
+            pauses.take(frame.interrupts.namespace, { __interrupt__: frame.interrupts.list })
+          if (frame.tellsOfPause) held.push(...frame.events)
+          else await events.push(frame.events)
+        }
+        return
+      }
+      const legacy = { ...options, streamMode: wire.modes }
+      for await (const { namespace, mode, payload } of chunksOf(graph, input, legacy, wire.events)) {
+        if (mode === 'updates') pauses.take(namespace, payload)
+        const translated = wire.translate(namespace, mode, payload)
+        if (isInterrupt(payload)) held.push(...translated)
+        else await events.push(translated)
+      }
+    })
+  } finally {
+    await fenced.flush()
+  }
   signal.throwIfAborted()
   return held
 }

@@ -27,6 +27,8 @@ export interface CheckpointParts {
   /** Id, its parent's, state, references and metadata. */
   columns: unknown[]
   chunks: Chunks
+  /** What comes after it may be stored by its difference from it. */
+  note: () => void
 }
 
 const PUT = `
@@ -201,7 +203,9 @@ export class Checkpointer extends PostgresSaver {
     ])
     const { text, refs, chunk, now } = writeState(checkpoint, values, before)
     if (chunk !== undefined) addChunk(encoder.memory, chunk, chunks)
-    if (memory !== undefined) chunks.onStored(() => noteCheckpoint(memory, checkpoint_ns, checkpoint.id, now))
+    const note = () => {
+      if (memory !== undefined) noteCheckpoint(memory, checkpoint_ns, checkpoint.id, now)
+    }
     const columns = [
       checkpoint.id,
       checkpoint_id ?? null,
@@ -209,7 +213,7 @@ export class Checkpointer extends PostgresSaver {
       refs.length === 0 ? null : `{${refs.join()}}`,
       jsonbText(Buffer.from(dumped).toString('utf8')),
     ]
-    return { columns, chunks }
+    return { columns, chunks, note }
   }
 
   /** Columns of `checkpoint_writes`, from `idx` on. */

@@ -36,7 +36,7 @@ export function createCheckpoints(db: Database, usual?: ThreadTtl): Checkpoints 
     plain,
     fenced(run, failed) {
       const saver = new FencedCheckpointer(db, run, failed)
-      return { saver, committed: saver.committed.bind(saver) }
+      return { saver, committed: saver.committed.bind(saver), flush: saver.flush.bind(saver) }
     },
     draft: (threadId, by) => createDraft(db, threadId, by, usual),
     async describe(threadId, metadata) {

@@ -11,56 +11,28 @@ import { LeaseLost, StorageUnavailable } from '../runtime/lease.ts'
 import type { ClaimedRun } from '../runtime/run.ts'
 import { Checkpointer, writeColumns } from './checkpointer.ts'
 import type { Chunks } from './chunks/encode.ts'
-import { chunkColumns, insertChunks } from './chunks/rows.ts'
+import { chunkColumns } from './chunks/rows.ts'
 import { createThreadMemory, type ThreadMemory } from './chunks/thread-memory.ts'
 import type { WriteRow } from './chunks/writes.ts'
-import { type Database, prepared } from './database.ts'
+import type { Database } from './database.ts'
+import { PUT_SPECIAL_WRITES, statementFor } from './fenced-statements.ts'
 
-const FENCE = `
-  select 1 from runs
-  where thread_id = $1::uuid and run_id = $2 and lease_token = $3 and status = 'running'
-  for share`
+/** How long the checkpoint of an input waits for what comes next. */
+const HELD_MS = 20
 
-const WRITES = (from: number, onConflict: string) => `
-    insert into checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob, packed, refs, run_id)
-    select $1::text, ns, checkpoint_id, task_id, idx, channel, type, blob, packed, refs::uuid[], $2::uuid
-    from unnest($${from}::text[], $${from + 1}::text[], $${from + 2}::text[], $${from + 3}::integer[],
-        $${from + 4}::text[], $${from + 5}::text[], $${from + 6}::bytea[], $${from + 7}::text[], $${from + 8}::text[])
-      as w (ns, checkpoint_id, task_id, idx, channel, type, blob, packed, refs)
-    where exists (select 1 from fence)
-    on conflict (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) ${onConflict}`
-const WRITE_COLUMNS = 9
-const CHUNKS = (from: number) => insertChunks('$1', from, 'where exists (select 1 from fence)')
+interface Put {
+  kind: 'checkpoint'
+  values: unknown[]
+  chunks: Chunks
+}
 
-// Chunks, checkpoint and fence in one statement: it costs one round trip, and a zombie has nothing to slip between. So do
-// the writes of tasks that ended meanwhile.
-const putSql = (along: string) =>
-  prepared(`
-  with fence as (${FENCE})${along}
-  insert into checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, state, refs, metadata)
-  select $1::text, $4, $5, $6, '{}', $7, $8::uuid[], $9::jsonb from fence
-  on conflict (thread_id, checkpoint_ns, checkpoint_id) do update
-  set state = excluded.state, refs = excluded.refs, checkpoint = excluded.checkpoint, metadata = excluded.metadata
-  returning 1`)
+interface Writes {
+  kind: 'writes'
+  rows: PlacedRow[]
+  chunks: Chunks
+}
 
-const PUT = putSql('')
-const PUT_CHUNKS = putSql(`, chunks as (${CHUNKS(10)})`)
-const PUT_WRITES_ALONG = putSql(`, writes as (${WRITES(10, 'do nothing')})`)
-const PUT_ALL = putSql(`, writes as (${WRITES(10, 'do nothing')}), chunks as (${CHUNKS(10 + WRITE_COLUMNS)})`)
-
-const putWritesSql = (onConflict: string, along = '') =>
-  prepared(`with fence as (${FENCE}), added as (${WRITES(4, onConflict)})${along} select 1 from fence`)
-
-const PUT_WRITES = putWritesSql('do nothing')
-const PUT_WRITES_CHUNKS = putWritesSql('do nothing', `, chunks as (${CHUNKS(4 + WRITE_COLUMNS)})`)
-// Interrupts, resume values and errors have fixed places, where the newest counts.
-const PUT_SPECIAL_WRITES = putWritesSql(
-  'do update set channel = excluded.channel, type = excluded.type, blob = excluded.blob',
-)
-
-type Part =
-  | { kind: 'checkpoint'; values: unknown[]; chunks: Chunks }
-  | { kind: 'writes'; rows: PlacedRow[]; chunks: Chunks }
+type Part = Put | Writes
 
 interface PlacedRow extends WriteRow {
   namespace: string
@@ -87,6 +59,8 @@ export class FencedCheckpointer extends Checkpointer {
   #dead = false
   /** The checkpoints that are known to be in the database. */
   readonly #stored = new Set<string>()
+  /** The checkpoint of the run's input, which travels with whatever comes next: until then the run is all that it takes to make it again. */
+  #held: { part: Put; resolve: (stored: boolean) => void; timer: NodeJS.Timeout } | undefined
   /** What goes to the database when the event loop comes round. */
   #next: { parts: Part[]; stored: Promise<boolean> } | undefined
   #waiting: (() => void)[] = []
@@ -106,22 +80,36 @@ export class FencedCheckpointer extends Checkpointer {
     newVersions: ChannelVersions,
   ): Promise<RunnableConfig> {
     const { thread_id, checkpoint_ns = '' } = config.configurable ?? {}
-    const stored = await this.#prepared(async () => {
+    const waits = checkpoint_ns === '' && metadata.source === 'input'
+    const { promise: held, resolve: isHeld } = Promise.withResolvers<void>()
+    const stored = this.#prepared(async () => {
       const stamped = { ...this.#run.metadata, ...metadata, run_id: this.#run.run_id }
       // The graph goes on meanwhile, and may change its values in place: they are dumped at once.
       const dumped = this.partsOf(config, checkpoint, stamped, newVersions)
-      const [{ columns, chunks }] = await Promise.all([dumped, failpoint('checkpoint.put:before')])
-      const values = [...this.#fence(thread_id), checkpoint_ns, ...columns]
-      return await this.#soon({ kind: 'checkpoint', values, chunks })
-    })
-    if (stored) await failpoint('checkpoint.put:after')
-    if (stored) this.#note(checkpoint.id)
+      const [{ columns, chunks, note }] = await Promise.all([dumped, failpoint('checkpoint.put:before')])
+      // What waits is stored before anything that is made from it, or nothing is stored any more.
+      if (waits) note()
+      else chunks.onStored(note)
+      const part: Put = { kind: 'checkpoint', values: [checkpoint_ns, ...columns], chunks }
+      if (!waits) return await this.#soon(part)
+      const travelled = this.#hold(part)
+      isHeld()
+      return await travelled
+    }).then((done) => this.#noted(checkpoint.id, done))
+    await (waits ? Promise.race([held, stored]) : stored)
     return { configurable: { thread_id, checkpoint_ns, checkpoint_id: checkpoint.id } }
+  }
+
+  async #noted(checkpointId: string, stored: boolean): Promise<void> {
+    if (!stored) return
+    await failpoint('checkpoint.put:after')
+    this.#note(checkpointId)
   }
 
   override async getTuple(config: RunnableConfig) {
     // A thread that never ran has nothing to be read, before this run, which alone may write there, has written.
     if (!this.#run.continues && !begun.has(this.#run)) return undefined
+    await this.flush()
     const tuple = await this.#read(config)
     const { checkpoint_id } = tuple?.config.configurable ?? {}
     if (typeof checkpoint_id === 'string') this.#note(checkpoint_id)
@@ -143,6 +131,7 @@ export class FencedCheckpointer extends Checkpointer {
   }
 
   async committed(checkpointId: string, signal: AbortSignal): Promise<void> {
+    await this.flush()
     while (checkpointId !== '' && !this.#stored.has(checkpointId)) {
       signal.throwIfAborted()
       const { promise, resolve } = Promise.withResolvers<void>()
@@ -170,6 +159,7 @@ export class FencedCheckpointer extends Checkpointer {
         task: taskId,
       }))
       if (!special) return await this.#soon({ kind: 'writes', rows: placed, chunks })
+      await this.flush()
       return await this.#store(PUT_SPECIAL_WRITES, [...this.#fence(thread_id), ...columns(placed)])
     })
     if (stored) await failpoint('checkpoint.writes:after')
@@ -179,11 +169,23 @@ export class FencedCheckpointer extends Checkpointer {
     return [threadId, this.#run.run_id, this.#run.lease_token]
   }
 
+  /** Keeps it for what comes next. A graph may be at its first task for long: readers do not wait for that. */
+  #hold(part: Put): Promise<boolean> {
+    begun.add(this.#run)
+    const { promise, resolve } = Promise.withResolvers<boolean>()
+    this.#held = { part, resolve, timer: setTimeout(() => void this.flush(), HELD_MS) }
+    return promise
+  }
+
+  async flush(): Promise<void> {
+    if (this.#held !== undefined) await this.#prepared(() => this.#soon())
+  }
+
   /**
    * LangGraph stores a step's checkpoint while the step's tasks run: the writes of those that are quick travel with it.
    * Nothing waits longer than the event loop takes to come round.
    */
-  #soon(part: Part): Promise<boolean> {
+  #soon(part?: Part): Promise<boolean> {
     begun.add(this.#run)
     if (this.#next === undefined) {
       const parts: Part[] = []
@@ -194,30 +196,41 @@ export class FencedCheckpointer extends Checkpointer {
       })
       this.#next = { parts, stored }
     }
-    this.#next.parts.push(part)
+    if (part !== undefined) this.#next.parts.push(part)
     return this.#next.stored
   }
 
   async #storeAll(parts: Part[]): Promise<boolean> {
+    const held = this.#held
+    this.#held = undefined
+    clearTimeout(held?.timer)
     const [first, ...others] = parts.filter((part) => part.kind === 'checkpoint')
     const written = parts.filter((part) => part.kind === 'writes')
-    const statements = others.map((part) => this.#storeTogether(part, []))
-    if (first !== undefined || written.length > 0) statements.push(this.#storeTogether(first, written))
-    return (await Promise.all(statements)).every(Boolean)
+    const together = [held?.part, first].filter((put) => put !== undefined)
+    try {
+      const stored = await Promise.all([
+        this.#storeTogether(together, written),
+        ...others.map((put) => this.#storeTogether([put], [])),
+      ])
+      held?.resolve(stored.every(Boolean))
+      return stored.every(Boolean)
+    } catch (error) {
+      held?.resolve(false)
+      throw error
+    }
   }
 
   /** Whoever finds a chunk in another statement under way sends it, too: that one may fail. */
-  async #storeTogether(
-    put: Extract<Part, { kind: 'checkpoint' }> | undefined,
-    written: Extract<Part, { kind: 'writes' }>[],
-  ): Promise<boolean> {
-    const parts = put === undefined ? written : [put, ...written]
+  async #storeTogether(puts: Put[], written: Writes[]): Promise<boolean> {
+    const parts = [...puts, ...written]
+    if (parts.length === 0) return true
     const added = new Map(parts.flatMap(({ chunks }) => [...chunks.added]))
     const rows = written.flatMap((part) => part.rows)
-    const values: unknown[] = [...(put?.values ?? this.#fence(this.#run.thread_id))]
-    if (put === undefined || rows.length > 0) values.push(...columns(rows))
-    if (added.size > 0) values.push(...chunkColumns(added))
-    const stored = await this.#store(statementFor(put !== undefined, rows.length > 0, added.size > 0), values)
+    const values: unknown[] = [...this.#fence(this.#run.thread_id), ...puts.flatMap((put) => put.values)]
+    const load = { puts: puts.length, writes: rows.length > 0, chunks: added.size > 0 }
+    if (load.writes) values.push(...columns(rows))
+    if (load.chunks) values.push(...chunkColumns(added))
+    const stored = await this.#store(statementFor(load), values)
     if (stored) for (const { chunks } of parts) chunks.stored()
     return stored
   }
@@ -245,10 +258,4 @@ export class FencedCheckpointer extends Checkpointer {
     this.#dead = true
     this.#failed(error)
   }
-}
-
-function statementFor(put: boolean, writes: boolean, chunks: boolean): string {
-  if (!put) return chunks ? PUT_WRITES_CHUNKS : PUT_WRITES
-  if (writes) return chunks ? PUT_ALL : PUT_WRITES_ALONG
-  return chunks ? PUT_CHUNKS : PUT
 }
