@@ -68,7 +68,10 @@ function argsOf(side: Side, { load: work, size }: Pick<Workload, 'load' | 'size'
   return [program, '--target', side.target, '--work', work, '--size', String(size)]
 }
 
-async function load(side: Side, workload: Pick<Workload, 'load' | 'size'>): Promise<Record<string, number>> {
+export async function load(
+  side: Side,
+  workload: Pick<Workload, 'load' | 'size'>,
+): Promise<Record<string, number>> {
   const { stdout } = await promisify(execFile)(process.execPath, argsOf(side, workload))
   return JSON.parse(stdout) as Record<string, number>
 }

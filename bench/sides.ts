@@ -25,7 +25,8 @@ export interface Side {
 }
 
 export interface Sides {
-  start(name: SideName): Promise<Side>
+  /** `flags`: of its Node. */
+  start(name: SideName, flags?: string[]): Promise<Side>
   /** Ends the processes and drops the databases. */
   close(): Promise<void>
 }
@@ -42,6 +43,7 @@ export async function createSides(): Promise<Sides> {
   const directory = await mkdtemp(join(tmpdir(), 'holdpoint-bench-'))
   const children: ChildProcess[] = []
   const databases: string[] = []
+  let closed: Promise<void> | undefined
 
   async function database(side: SideName): Promise<string> {
     const name = `holdpoint_bench_${side}_${process.pid}_${databases.length}`
@@ -81,10 +83,10 @@ export async function createSides(): Promise<Sides> {
   }
 
   return {
-    async start(name) {
+    async start(name, flags = []) {
       const { args, cwd, env } = await commandOf(name)
       const logFile = join(directory, `${name}.log`)
-      const child = spawn(process.execPath, args, {
+      const child = spawn(process.execPath, [...flags, ...args], {
         cwd,
         env: { PATH: process.env['PATH'], ...env },
         stdio: ['ignore', 'pipe', 'pipe'],
@@ -99,12 +101,14 @@ export async function createSides(): Promise<Sides> {
       }
       throw new Error(`${name} ended before it listened:\n${await readFile(logFile, 'utf8')}`)
     },
-    async close() {
-      for (const child of children) await end(child)
-      for (const name of databases) await admin.query(`drop database if exists ${name} with (force)`)
-      await admin.end()
-      await rm(directory, { recursive: true, force: true })
-    },
+    close: () => (closed ??= close()),
+  }
+
+  async function close(): Promise<void> {
+    for (const child of children) await end(child)
+    for (const name of databases) await admin.query(`drop database if exists ${name} with (force)`)
+    await admin.end()
+    await rm(directory, { recursive: true, force: true })
   }
 }
 
