@@ -32,7 +32,7 @@ export interface Sides {
 }
 
 /** As `npm start` does it. */
-const AS_STARTED = ['--max-semi-space-size=4', 'server/main.ts']
+const AS_STARTED = ['--max-semi-space-size=8', 'server/main.ts']
 
 const HERE = new URL('.', import.meta.url).pathname
 const ADMIN = process.env['TEST_DATABASE_URL'] ?? 'postgres://postgres@127.0.0.1:5432/postgres'

@@ -163,13 +163,15 @@ export function headOfWait(path: string): Response {
   return new Response(null, { headers: { 'Content-Type': 'application/json', 'Content-Location': path } })
 }
 
-export function waitForRun(
+export async function waitForRun(
   ports: RunPorts,
   run: Run,
   { path, cancel: cancelOnDisconnect, begins = false }: { path: string; cancel: boolean; begins?: boolean },
-): Response {
+): Promise<Response> {
   const gone = new AbortController()
-  const encoder = new TextEncoder()
+  const headers = { 'Content-Type': 'application/json', 'Content-Location': path }
+  const { promise: idle, resolve: isIdle } = Promise.withResolvers<undefined>()
+  let keepAlive = isIdle as () => void
   const place = {
     threadId: run.thread_id,
     runId: run.run_id,
@@ -177,11 +179,21 @@ export function waitForRun(
     signal: gone.signal,
     begins,
   }
+  const ended = awaitRun(ports, place, async () => keepAlive()).then(
+    async (values) => values ?? (gone.signal.aborted ? '' : await valuesOf(ports, run)),
+  )
+  // Most runs end before the client has to be told that it still is waited for.
+  const early = await Promise.race([ended, idle])
+  if (early !== undefined) return new Response(early, { headers })
+
+  const encoder = new TextEncoder()
   const body = new ReadableStream<Uint8Array>({
     async start(controller) {
-      const values = await awaitRun(ports, place, async () => controller.enqueue(encoder.encode('\n')))
+      keepAlive = () => controller.enqueue(encoder.encode('\n'))
+      keepAlive()
+      const values = await ended
       if (gone.signal.aborted) return
-      controller.enqueue(encoder.encode(values ?? (await valuesOf(ports, run))))
+      controller.enqueue(encoder.encode(values))
       controller.close()
     },
     cancel() {
@@ -189,12 +201,7 @@ export function waitForRun(
       if (cancelOnDisconnect) cancelLater(ports, run)
     },
   })
-  return new Response(body, {
-    headers: {
-      'Content-Type': 'application/json',
-      'Content-Location': path,
-    },
-  })
+  return new Response(body, { headers })
 }
 
 /** What a run without values of its own has left as it was. */
