@@ -18,6 +18,9 @@ export async function openPostgres(
     application_name: 'holdpoint',
     // What a transaction does not wait for is sent at once.
     pipeline: true,
+    // A connection knows the prepared statements by their plans: a new one begins with none.
+    idleTimeoutMillis: 0,
+    keepAlive: true,
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
   })
   // A connection that breaks is replaced by the pool, and the statement on it fails. Without a listener its error would
