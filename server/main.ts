@@ -7,6 +7,7 @@ import type { Clock, Log } from '../runtime/ports.ts'
 import { startScheduler } from '../runtime/scheduler.ts'
 import { Services } from '../runtime/services.ts'
 import { withTtl } from '../runtime/store.ts'
+import { deferRunTrees } from '../runtime/lazy-run-tree.ts'
 import { mendStoreBatches } from '../runtime/store-batches.ts'
 import { mendSubgraphResume } from '../runtime/subgraph-resume.ts'
 import { startSweeper } from '../runtime/sweeper.ts'
@@ -73,6 +74,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
   armFailpoints(config.failpoints)
   mendSubgraphResume()
   mendStoreBatches()
+  deferRunTrees(process.env)
   const closers: (() => Promise<void> | void)[] = []
   const close = async () => {
     for (const closer of closers.splice(0).reverse()) await closer()
