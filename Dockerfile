@@ -22,5 +22,4 @@ EXPOSE 2024
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/ok`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 
-# Without the flag the young generation of the heap takes 70 MB more, for 5 % more runs a second.
-CMD ["node", "--max-semi-space-size=8", "server/main.ts"]
+CMD ["node", "server/main.ts"]

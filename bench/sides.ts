@@ -31,9 +31,6 @@ export interface Sides {
   close(): Promise<void>
 }
 
-/** As `npm start` does it. */
-const AS_STARTED = ['--max-semi-space-size=8', 'server/main.ts']
-
 const HERE = new URL('.', import.meta.url).pathname
 const ADMIN = process.env['TEST_DATABASE_URL'] ?? 'postgres://postgres@127.0.0.1:5432/postgres'
 
@@ -71,10 +68,10 @@ export async function createSides(): Promise<Sides> {
       }
       case 'holdpoint': {
         const env = { ...ours, ...secret, DATABASE_URL: await database(side) }
-        return { args: AS_STARTED, cwd: join(HERE, '..'), env }
+        return { args: ['server/main.ts'], cwd: join(HERE, '..'), env }
       }
       case 'embedded':
-        return { args: AS_STARTED, cwd: join(HERE, '..'), env: ours }
+        return { args: ['server/main.ts'], cwd: join(HERE, '..'), env: ours }
       case 'official':
         if (!existsSync(join(HERE, 'official/node_modules')))
           throw new Error('The official server is not installed: run `npm install` in bench/official first.')

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { newId } from '../../runtime/ids.ts'
 import type { ToolCallContext } from '../../tools/define.ts'
 import { createSqlAccess, SQL_ACCESS, type SqlAccess, type SqlSettings } from '../../tools/sql/access.ts'
@@ -223,6 +223,16 @@ describe.skipIf(inject('services').postgres === null)('the SQL tools on PostgreS
       ).rejects.toMatchObject({ code: 'TIMEOUT' })
       expect(performance.now() - started).toBeLessThan(14_000)
       expect(process.memoryUsage().rss - before).toBeLessThan(100e6)
+    })
+
+    test('connections that the database ends, with a query or without, fail that query and nothing else', async () => {
+      const ended = `select count(pg_terminate_backend(pid)) as n from pg_stat_activity
+        where application_name = 'holdpoint sql tools' and datname = current_database() and state = 'active'`
+      const asked = query('select count(*) from generate_series(1, 100000) a, generate_series(1, 100000) b')
+      const failed = expect(asked).rejects.toThrow()
+      await vi.waitFor(async () => expect(await shop.rows(ended)).not.toEqual([{ n: '0' }]))
+      await failed
+      expect(await query('select 1 as one')).toMatchObject({ rows: [[1]] })
     })
 
     test('a call that is given up leaves nothing running', async () => {

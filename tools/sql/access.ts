@@ -85,8 +85,10 @@ function openPool(url: string): pg.Pool {
     allowExitOnIdle: true,
     application_name: 'holdpoint sql tools',
   })
-  // An idle connection that breaks is replaced by the next call's.
+  // An idle connection that breaks is replaced by the next call's, and the statement on one that is lent out fails. Without
+  // a listener each would end the process: the pool's hears of idle ones, the client's own of the others.
   pool.on('error', () => {})
+  pool.on('connect', (client) => client.on('error', () => {}))
   return pool
 }
 

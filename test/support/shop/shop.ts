@@ -13,6 +13,8 @@ export function useShop() {
   let pool: pg.Pool | undefined
   beforeAll(async () => {
     pool = new pg.Pool({ connectionString: database.url, max: 2 })
+    // The database is dropped with whatever is still connected.
+    pool.on('error', () => {})
     await pool.query(await readFile(new URL('tables.sql', import.meta.url), 'utf8'))
   })
   afterAll(() => pool?.end())
