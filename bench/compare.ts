@@ -53,11 +53,14 @@ async function rowsOf(workloads: readonly Workload[], sides: Side[], rounds: num
         const of = same.filter(({ workload }) => workload.sides.includes(side.name))
         const [row] = of
         if (row === undefined) continue
+        // The others stand still meanwhile: one that keeps its state in memory writes it to disk again and again.
+        for (const other of sides) process.kill(other.pid, other === side ? 'SIGCONT' : 'SIGSTOP')
         const measured = await load(side, row.workload)
         for (const { workload, figures } of of)
           (figures[side.name] ??= []).push(measured[workload.figure] ?? Number.NaN)
       }
     }
+    for (const { pid } of sides) process.kill(pid, 'SIGCONT')
     process.stderr.write(`round ${round + 1} of ${rounds}\n`)
   }
   return rows

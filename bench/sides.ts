@@ -112,6 +112,7 @@ export async function createSides(): Promise<Sides> {
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const exited = once(child, 'exit')
+  child.kill('SIGCONT')
   child.kill('SIGTERM')
   await exited
 }
