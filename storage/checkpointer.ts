@@ -31,12 +31,18 @@ export interface CheckpointParts {
   note: () => void
 }
 
-const PUT = `
+interface Statement {
+  sql: string
+  values: unknown[]
+  chunks: Chunks
+}
+
+const PUT = prepared(`
   with chunks as (${insertChunks('$8', 9)})
   insert into checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, state, refs, metadata)
   values ($1, $2, $3, $4, '{}', $5, $6::uuid[], $7::jsonb)
   on conflict (thread_id, checkpoint_ns, checkpoint_id) do update
-  set state = excluded.state, refs = excluded.refs, checkpoint = excluded.checkpoint, metadata = excluded.metadata`
+  set state = excluded.state, refs = excluded.refs, checkpoint = excluded.checkpoint, metadata = excluded.metadata`)
 
 const putWritesSql = (onConflict: string) => `
   with chunks as (${insertChunks('$11', 12)})
@@ -46,8 +52,7 @@ const putWritesSql = (onConflict: string) => `
     as w (idx, channel, type, blob, packed, refs)
   on conflict (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) ${onConflict}`
 
-export const PUT_PLAIN = prepared(PUT)
-export const PUT_WRITES_PLAIN = prepared(putWritesSql('do nothing'))
+const PUT_WRITES = prepared(putWritesSql('do nothing'))
 const PUT_SPECIAL_WRITES = prepared(
   putWritesSql('do update set channel = excluded.channel, type = excluded.type, blob = excluded.blob'),
 )
@@ -141,31 +146,16 @@ export class Checkpointer extends PostgresSaver {
     newVersions: ChannelVersions,
   ): Promise<RunnableConfig> {
     const { thread_id, checkpoint_ns = '' } = config.configurable ?? {}
-    const { columns, chunks } = await this.partsOf(config, checkpoint, metadata, newVersions)
-    await this.db.query(PUT_PLAIN, [
-      thread_id,
-      checkpoint_ns,
-      ...columns,
-      ownerOf(thread_id),
-      ...chunkColumns(chunks.added),
-    ])
-    chunks.stored()
+    await this.#store(await this.putStatement(config, checkpoint, metadata, newVersions))
     return { configurable: { thread_id, checkpoint_ns, checkpoint_id: checkpoint.id } }
   }
 
   override async putWrites(config: RunnableConfig, writes: PendingWrite[], taskId: string): Promise<void> {
-    const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
-    const special = writes.every(([channel]) => channel in WRITES_IDX_MAP)
-    const { values, chunks } = await this.writeParts(thread_id, writes)
-    await this.db.query(special ? PUT_SPECIAL_WRITES : PUT_WRITES_PLAIN, [
-      thread_id,
-      checkpoint_ns,
-      checkpoint_id,
-      taskId,
-      ...values,
-      ownerOf(thread_id),
-      ...chunkColumns(chunks.added),
-    ])
+    await this.#store(await this.writesStatement(config, writes, taskId))
+  }
+
+  async #store({ sql, values, chunks }: Statement): Promise<void> {
+    await this.db.query(sql, values)
     chunks.stored()
   }
 
@@ -178,6 +168,32 @@ export class Checkpointer extends PostgresSaver {
 
   protected encoderOf(threadId: string): Encoder {
     return { serde: this.serde, memory: this.memoryOf(threadId) ?? createMemory(), check() {} }
+  }
+
+  protected async putStatement(
+    config: RunnableConfig,
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    newVersions: ChannelVersions,
+  ): Promise<Statement> {
+    const { thread_id, checkpoint_ns = '' } = config.configurable ?? {}
+    const { columns, chunks, note } = await this.partsOf(config, checkpoint, metadata, newVersions)
+    chunks.onStored(note)
+    const values = [thread_id, checkpoint_ns, ...columns, ownerOf(thread_id), ...chunkColumns(chunks.added)]
+    return { sql: PUT, values, chunks }
+  }
+
+  protected async writesStatement(
+    config: RunnableConfig,
+    writes: PendingWrite[],
+    taskId: string,
+  ): Promise<Statement> {
+    const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
+    const special = writes.every(([channel]) => channel in WRITES_IDX_MAP)
+    const { rows, chunks } = await this.writeParts(thread_id, writes)
+    const place = [thread_id, checkpoint_ns, checkpoint_id, taskId]
+    const values = [...place, ...writeColumns(rows), ownerOf(thread_id), ...chunkColumns(chunks.added)]
+    return { sql: special ? PUT_SPECIAL_WRITES : PUT_WRITES, values, chunks }
   }
 
   /** What a put stores beside its place. */
@@ -216,14 +232,13 @@ export class Checkpointer extends PostgresSaver {
     return { columns, chunks, note }
   }
 
-  /** Columns of `checkpoint_writes`, from `idx` on. */
   protected async writeParts(
     threadId: string,
     writes: PendingWrite[],
-  ): Promise<{ values: unknown[][]; rows: WriteRow[]; chunks: Chunks }> {
+  ): Promise<{ rows: WriteRow[]; chunks: Chunks }> {
     const chunks = new Chunks()
     const rows = await rowsOf(this.encoderOf(threadId), writes, chunks)
-    return { values: writeColumns(rows), rows, chunks }
+    return { rows, chunks }
   }
 
   protected override _searchWhere(
@@ -241,6 +256,7 @@ export class Checkpointer extends PostgresSaver {
   }
 }
 
+/** Columns of `checkpoint_writes`, from `idx` on. */
 export function writeColumns(rows: readonly WriteRow[]): unknown[][] {
   return [
     rows.map(({ idx }) => idx),

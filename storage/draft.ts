@@ -12,9 +12,7 @@ import type { CreatedThread, DraftedState, StateDraft } from '../runtime/checkpo
 import { topics } from '../runtime/topics.ts'
 import type { ThreadTtl } from '../runtime/thread.ts'
 import { cancelHolds } from './cancel-holds.ts'
-import { Checkpointer, PUT_PLAIN, PUT_WRITES_PLAIN } from './checkpointer.ts'
-import { ownerOf } from './chunks/chunk.ts'
-import { chunkColumns } from './chunks/rows.ts'
+import { Checkpointer } from './checkpointer.ts'
 import { type Database, jsonb, jsonbText, type Queryable, type Transaction } from './database.ts'
 import { person } from './record-of-holds.ts'
 import { UNUSED } from './remove-thread.ts'
@@ -28,11 +26,11 @@ const CREATE = `
   on conflict (thread_id) do nothing
   returning thread_id`
 
-const LOCK = `
-  select exists (
-    select 1 from runs where runs.thread_id = threads.thread_id and status in ('pending', 'running')
-  ) as active
-  from threads where thread_id = $1 for update`
+const LOCK = 'select from threads where thread_id = $1 for update'
+
+/** Asked in a statement of its own: one that waited for the lock would see what was before it waited. */
+const ACTIVE = `
+  select exists (select 1 from runs where thread_id = $1 and status in ('pending', 'running')) as active`
 
 const THREAD = `
   update threads
@@ -87,10 +85,10 @@ async function createThread(
 }
 
 async function lockIdle(client: Queryable, threadId: string): Promise<void> {
-  const { rows } = await client.query<{ active: boolean }>(LOCK, [threadId])
-  const [thread] = rows
-  if (thread === undefined) throw new RuntimeError('thread_not_found', `Thread ${threadId} does not exist.`)
-  if (!thread.active) return
+  const { rowCount } = await client.query(LOCK, [threadId])
+  if (rowCount === 0) throw new RuntimeError('thread_not_found', `Thread ${threadId} does not exist.`)
+  const { rows } = await client.query<{ active: boolean }>(ACTIVE, [threadId])
+  if (rows[0]?.active !== true) return
   throw new RuntimeError(
     'thread_busy',
     `Thread ${threadId} has a run that has not ended. Wait for it or cancel it, then change the state.`,
@@ -159,9 +157,7 @@ class DraftCheckpointer extends Checkpointer {
     const { run_id: _, ...rest } = metadata as CheckpointMetadata & { run_id?: string }
     const own = { ...rest, written_by: this.#by }
     // All chunks are sent: between the reading and the commit the thread may lose what was read.
-    const { columns, chunks } = await this.partsOf(config, checkpoint, own, versions)
-    const values = [thread_id, checkpoint_ns, ...columns, ownerOf(thread_id), ...chunkColumns(chunks.added)]
-    this.statements.push({ sql: PUT_PLAIN, values })
+    this.statements.push(await this.putStatement(config, checkpoint, own, versions))
     const place = { configurable: { thread_id, checkpoint_ns, checkpoint_id: checkpoint.id } }
     const tuple: CheckpointTuple = {
       config: place,
@@ -177,20 +173,8 @@ class DraftCheckpointer extends Checkpointer {
   }
 
   override async putWrites(config: RunnableConfig, writes: PendingWrite[], taskId: string): Promise<void> {
-    const { thread_id, checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
-    const { values, chunks } = await this.writeParts(thread_id, writes)
-    this.statements.push({
-      sql: PUT_WRITES_PLAIN,
-      values: [
-        thread_id,
-        checkpoint_ns,
-        checkpoint_id,
-        taskId,
-        ...values,
-        ownerOf(thread_id),
-        ...chunkColumns(chunks.added),
-      ],
-    })
+    const { checkpoint_ns = '', checkpoint_id } = config.configurable ?? {}
+    this.statements.push(await this.writesStatement(config, writes, taskId))
     const drafted = this.#drafted
       .get(checkpoint_ns)
       ?.find(({ checkpoint }) => checkpoint.id === checkpoint_id)

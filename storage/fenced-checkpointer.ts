@@ -2,6 +2,7 @@ import type { RunnableConfig } from '@langchain/core/runnables'
 import {
   type ChannelVersions,
   type Checkpoint,
+  type CheckpointListOptions,
   type CheckpointMetadata,
   type PendingWrite,
   WRITES_IDX_MAP,
@@ -60,7 +61,9 @@ export class FencedCheckpointer extends Checkpointer {
   /** The checkpoints that are known to be in the database. */
   readonly #stored = new Set<string>()
   /** The checkpoint of the run's input, which travels with whatever comes next: until then the run is all that it takes to make it again. */
-  #held: { part: Put; resolve: (stored: boolean) => void; timer: NodeJS.Timeout } | undefined
+  #held: { part: Put; resolve: (stored: Promise<boolean>) => void; timer: NodeJS.Timeout } | undefined
+  /** Of the statement that took it. What comes next builds on it, and LangGraph takes it for stored already. */
+  #before = Promise.resolve(true)
   /** What goes to the database when the event loop comes round. */
   #next: { parts: Part[]; stored: Promise<boolean> } | undefined
   #waiting: (() => void)[] = []
@@ -114,6 +117,16 @@ export class FencedCheckpointer extends Checkpointer {
     const { checkpoint_id } = tuple?.config.configurable ?? {}
     if (typeof checkpoint_id === 'string') this.#note(checkpoint_id)
     return tuple
+  }
+
+  override async getDeltaChannelHistory(asked: Parameters<Checkpointer['getDeltaChannelHistory']>[0]) {
+    await this.flush()
+    return await super.getDeltaChannelHistory(asked)
+  }
+
+  override async *list(config: RunnableConfig, options?: CheckpointListOptions) {
+    await this.flush()
+    yield* super.list(config, options)
   }
 
   protected override memoryOf(): ThreadMemory {
@@ -179,6 +192,7 @@ export class FencedCheckpointer extends Checkpointer {
 
   async flush(): Promise<void> {
     if (this.#held !== undefined) await this.#prepared(() => this.#soon())
+    await this.#before
   }
 
   /**
@@ -207,17 +221,14 @@ export class FencedCheckpointer extends Checkpointer {
     const [first, ...others] = parts.filter((part) => part.kind === 'checkpoint')
     const written = parts.filter((part) => part.kind === 'writes')
     const together = [held?.part, first].filter((put) => put !== undefined)
-    try {
-      const stored = await Promise.all([
-        this.#storeTogether(together, written),
-        ...others.map((put) => this.#storeTogether([put], [])),
-      ])
-      held?.resolve(stored.every(Boolean))
-      return stored.every(Boolean)
-    } catch (error) {
-      held?.resolve(false)
-      throw error
+    const stored = this.#before.then((may) => may && this.#storeTogether(together, written))
+    if (held !== undefined) {
+      this.#before = stored.catch(() => false)
+      held.resolve(this.#before)
     }
+    const beside = others.map((put) => this.#before.then((may) => may && this.#storeTogether([put], [])))
+    const all = await Promise.all([stored, ...beside])
+    return all.every(Boolean)
   }
 
   /** Whoever finds a chunk in another statement under way sends it, too: that one may fail. */

@@ -1,5 +1,7 @@
 import { Annotation, Command, END, interrupt, START, StateGraph } from '@langchain/langgraph'
 import { expect, test, vi } from 'vitest'
+import { systemAssistantId } from '../../../runtime/assistant.ts'
+import { newId } from '../../../runtime/ids.ts'
 import type { ClaimedRun } from '../../../runtime/run.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import {
@@ -8,6 +10,7 @@ import {
   createThread,
   createWorker,
   endedWell,
+  untilBlocked,
   useStorage,
 } from '../../support/storage.ts'
 
@@ -125,6 +128,30 @@ onEachDatabase((database) => {
       writer: 'the second answer',
     })
   })
+
+  test.skipIf(database.embedded)(
+    'a change by hand that waited for a run to be created finds that run',
+    async () => {
+      const { mine, other } = storage
+      const threadId = await createThread(mine)
+      await mine.assistants.ensureSystem([{ graph_id: 'test', description: null }])
+      const draft = await other.checkpoints.draft(threadId, 'somebody')
+      let refused: Promise<unknown> | undefined
+      await mine.db.transaction(async (client) => {
+        await client.query('select from threads where thread_id = $1 for update', [threadId])
+        refused = draft
+          .commit({ values: '{}', interrupts: {}, paused: false })
+          .catch((error: unknown) => error)
+        await untilBlocked(mine)
+        await client.query(
+          `insert into runs (thread_id, run_id, assistant_id, request, metadata, multitask_strategy)
+          values ($1, $2, $3, '{}', '{}', 'enqueue')`,
+          [threadId, newId(), systemAssistantId('test')],
+        )
+      })
+      expect(await refused).toMatchObject({ code: 'thread_busy' })
+    },
+  )
 
   test('deleting a thread removes its checkpoints, and only its own', async () => {
     const kept = await createThread(storage.mine)
