@@ -1,5 +1,6 @@
-import type { Clock, EventLog, Holds, Log, StoreItems, Threads, Webhooks } from './ports.ts'
+import type { Clock, EventLog, Holds, Log, StoreItems, Threads } from './ports.ts'
 import type { Workspaces } from './workspaces.ts'
+import type { Webhooks } from './webhook.ts'
 
 /** No expired hold waits longer than a minute past its time. */
 const EVERY_MS = 20_000

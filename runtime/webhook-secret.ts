@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto'
-import type { WebhookEndpoints } from './ports.ts'
 import { deriveKey } from './secret.ts'
 import type { EndpointSecrets } from './signed-callback.ts'
+import type { WebhookEndpoints } from './webhook.ts'
 
 const PREFIX = 'whsec_'
 const CIPHER = 'aes-256-gcm'

@@ -75,3 +75,38 @@ export interface WebhookEndpoint extends NewEndpoint {
   /** What the newest of the pending ones was answered. */
   last_error: string | null
 }
+
+/** What clients and endpoints are to be told, until it is delivered. */
+export interface Webhooks {
+  /** Those that are due, fairly by target. Whoever claims one has it for that long. */
+  claim(lanes: Lanes, leaseSeconds: number): Promise<Webhook[]>
+  /** Seconds until one is due that has a lane; `undefined` where none is. */
+  nextIn(lanes: Lanes): Promise<number | undefined>
+  delivered(id: string): Promise<void>
+  /** Not taken; `retryInSeconds` unset gives it up. */
+  failed(id: string, error: string, retryInSeconds: number | undefined): Promise<void>
+  /** Those that were given up, newest first, at most 100; of one endpoint, or all. */
+  dead(endpointId?: string): Promise<DeadWebhook[]>
+  /** Tries it anew, as if it were the first time. False where there is no such webhook, or its endpoint is not enabled. */
+  redeliver(id: string): Promise<boolean>
+  /** Deletes what was delivered a day ago, or given up thirty. */
+  prune(now: Date): Promise<void>
+}
+
+/** Who is told of approvals and runs. Changes count at once, on every server, and are recorded. `by`: unset, it is our doing. */
+export interface WebhookEndpoints {
+  /** `secret`: sealed. */
+  create(endpoint: NewEndpoint, secret: string, by?: string): Promise<void>
+  list(): Promise<WebhookEndpoint[]>
+  /** With what waits for it. */
+  delete(endpointId: string, by?: string): Promise<boolean>
+  /** `secret`: sealed. The one that it had signs as well for so long. */
+  rotate(endpointId: string, secret: string, overlapSeconds: number, by?: string): Promise<boolean>
+  /** It is told nothing more, and what waits for it is given up. */
+  disable(endpointId: string, because: string, by?: string): Promise<boolean>
+  enable(endpointId: string, by?: string): Promise<boolean>
+  /** Sealed, the newest first, of one that is enabled. */
+  secrets(endpointId: string): Promise<{ tenant: string | null; secrets: string[] } | undefined>
+  /** Queues an event of type `webhook.test`. Its id; `undefined` where there is no such endpoint, or it is disabled. */
+  test(endpointId: string): Promise<string | undefined>
+}

@@ -1,6 +1,6 @@
-import type { Log, Signals, WebhookEndpoints, Webhooks } from './ports.ts'
+import type { Log, Signals } from './ports.ts'
 import { topics } from './topics.ts'
-import type { Lanes, Webhook } from './webhook.ts'
+import type { Lanes, Webhook, WebhookEndpoints, Webhooks } from './webhook.ts'
 import { openSecret, signatureOf, type WebhookKeys } from './webhook-secret.ts'
 
 /** Should a signal be lost, a webhook is this late. */

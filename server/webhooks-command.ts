@@ -1,6 +1,5 @@
 import { newId } from '../runtime/ids.ts'
-import type { WebhookEndpoints, Webhooks } from '../runtime/ports.ts'
-import type { DeadWebhook, WebhookEndpoint } from '../runtime/webhook.ts'
+import type { DeadWebhook, WebhookEndpoint, WebhookEndpoints, Webhooks } from '../runtime/webhook.ts'
 import { newWebhookSecret, sealSecret, type WebhookKeys } from '../runtime/webhook-secret.ts'
 import type { WebhooksCommand } from './webhooks-options.ts'
 

@@ -18,11 +18,10 @@ import type {
   Signals,
   StoreItems,
   Threads,
-  WebhookEndpoints,
-  Webhooks,
 } from '../runtime/ports.ts'
 import type { People } from '../runtime/people.ts'
 import type { ThreadTtl } from '../runtime/thread.ts'
+import type { WebhookEndpoints, Webhooks } from '../runtime/webhook.ts'
 import { createAudit } from './audit.ts'
 import { createAssistants } from './assistants.ts'
 import { createCheckpoints } from './checkpoints.ts'

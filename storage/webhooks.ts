@@ -1,8 +1,7 @@
 import type { Outcome } from '../runtime/outcome.ts'
-import type { Webhooks } from '../runtime/ports.ts'
 import type { ClaimedRun } from '../runtime/run.ts'
 import { topics } from '../runtime/topics.ts'
-import type { DeadWebhook, Lanes, Webhook } from '../runtime/webhook.ts'
+import type { DeadWebhook, Lanes, Webhook, Webhooks } from '../runtime/webhook.ts'
 import { type Database, jsonbText, type Queryable } from './database.ts'
 import { CHANNEL, notify } from './signals.ts'
 

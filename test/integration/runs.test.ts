@@ -205,6 +205,32 @@ onEachDatabase((database) => {
     }
   })
 
+  test.each(['wait', 'join'])(
+    'a client that goes away before its answer has begun cancels its run (%s)',
+    async (way) => {
+      const busy = slowAnswer('Done.')
+      stage.play(busy.step)
+      const threadId = await stage.thread()
+      const begun = way === 'join' ? await create(threadId, { input: says('Go.') }) : undefined
+      const asking =
+        begun === undefined
+          ? request(`${stage.url}/threads/${threadId}/runs/wait`, {
+              method: 'POST',
+              headers: { 'content-type': 'application/json' },
+            })
+          : request(`${stage.url}/threads/${threadId}/runs/${begun}/join?cancel_on_disconnect=true`)
+      asking.on('error', () => {})
+      if (begun === undefined)
+        asking.write(JSON.stringify({ assistant_id: 'react', input: says('Go.'), on_disconnect: 'cancel' }))
+      asking.end()
+      await busy.asked
+      asking.destroy()
+      const [run] = await stage.client.runs.list(threadId)
+      await untilRun(stage.client, threadId, run?.run_id ?? '', 'interrupted')
+      busy.answer()
+    },
+  )
+
   test('a client that waits gets line breaks while nothing happens, and the values at the end', async () => {
     const busy = slowAnswer('At last.')
     stage.play(busy.step)
