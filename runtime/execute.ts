@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Attempt, ExecutorPorts } from './attempt.ts'
-import { END_EVENT, type NewEvent } from './event.ts'
+import { attemptEvent, END_EVENT, type NewEvent } from './event.ts'
 import { createEventWriter, type EventWriter } from './event-writer.ts'
 import { failpoint } from './failpoint.ts'
 import { encode } from './json.ts'
@@ -97,7 +97,11 @@ async function attempt(
 ): Promise<Outcome | undefined> {
   try {
     const last = run.attempt > 1 ? await ports.events.last(run.thread_id, run.run_id) : undefined
-    const events = createEventWriter(ports, run, { from: (last?.seq ?? -1) + 1, failed: abort })
+    const from = (last?.seq ?? -1) + 1
+    const events = createEventWriter(ports, run, { from, failed: abort })
+    // The first event has been told as such, whichever attempt comes to write it.
+    if (from === 0 && run.attempt > 1) await events.push([attemptEvent(run.run_id, 1)])
+    await events.push([attemptEvent(run.run_id, run.attempt)])
     return await outcomeOf({ run, ports, events, pauses: createPauses(ports.interop), signal, abort })
   } catch (error) {
     const cause: unknown = signal.aborted ? signal.reason : error
@@ -112,7 +116,6 @@ async function outcomeOf(attempt: Attempt): Promise<Outcome> {
   try {
     if (run.cancel_action) throw new RunCancelled(run.cancel_action)
     if (run.stalls > MAX_STALLS) throw new WorkerLost(run.stalls)
-    await events.push([{ event: 'metadata', data: encode({ run_id: run.run_id, attempt: run.attempt }) }])
     const { assistant } = run
     if (assistant === null) throw new Error(`Assistant ${run.assistant_id} does not exist any more.`)
     const config = configOf(run, assistant)

@@ -1,4 +1,4 @@
-import { END_EVENT, type RunEvent } from './event.ts'
+import { END_EVENT, firstEvent, type RunEvent } from './event.ts'
 import type { LiveEvents, LiveReader } from './live-events.ts'
 import type { EventLog, Runs } from './ports.ts'
 import { frameName } from './protocol.ts'
@@ -23,6 +23,8 @@ interface Place {
   after: number
   idleMs: number
   signal: AbortSignal
+  /** The run has been made just now. */
+  begins?: boolean
 }
 
 /** Where a reader is. */
@@ -37,12 +39,14 @@ interface Cursor {
 /**
  * The run's events after `after` (−1: all), each once, in order, until the run has ended. The table is the truth, so it
  * does not matter which process executes the run, or how many have; live batches save reading it for as long as they
- * continue it. Yields `null` whenever `idleMs` passed without an event.
+ * continue it. Yields `null` whenever `idleMs` passed without an event. Whose run has just been made has its first event
+ * before a worker has begun.
  */
 export async function* followRun(ports: FollowPorts, place: Place): AsyncGenerator<RunEvent[] | null> {
   const reader = ports.live.subscribe(place.runId)
   const cursor: Cursor = { last: place.after, movedAt: performance.now(), live: false }
   try {
+    if (place.begins === true) yield* deliver([firstEvent(place.runId)], cursor)
     while (!place.signal.aborted) {
       // Asked before the events are read: an ended run writes no more, so what is read then is all of it.
       const status = await ports.runs.status(place.threadId, place.runId)
@@ -118,11 +122,11 @@ function* deliver(batch: RunEvent[], cursor: Cursor): Generator<RunEvent[]> {
 /**
  * Waits until the run has ended. Returns JSON text: its final values, or `{"__error__": {error, message}}`; `undefined`
  * of a run that never ran, or whose events are gone. Where it ends in this process, that is told without asking the
- * table. `begins`: it has been made just now.
+ * table.
  */
 export async function awaitRun(
   { live, runs }: FollowPorts,
-  { threadId, runId, idleMs, signal, begins = false }: Omit<Place, 'after'> & { begins?: boolean },
+  { threadId, runId, idleMs, signal, begins = false }: Omit<Place, 'after'>,
   onIdle: () => Promise<void>,
 ): Promise<string | undefined> {
   const reader = live.subscribe(runId, 'waits')

@@ -117,6 +117,8 @@ export interface StreamOptions {
   /** Of the run's events only these modes'; unset: all. */
   only?: StreamMode[] | undefined
   after: number
+  /** The run has been made just now. */
+  begins?: boolean
   /** Whether the run ends with its reader. */
   cancel: boolean
   /** Called once the stream is over. */
@@ -126,13 +128,14 @@ export interface StreamOptions {
 export function streamRun(
   ports: RunPorts,
   run: Run,
-  { path, only, after, cancel, close }: StreamOptions,
+  { path, only, after, begins = false, cancel, close }: StreamOptions,
 ): Response {
   const gone = new AbortController()
   const place = {
     threadId: run.thread_id,
     runId: run.run_id,
     after,
+    begins,
     idleMs: HEARTBEAT_MS,
     signal: gone.signal,
   }

@@ -61,6 +61,7 @@ export function runRoutes(ports: RunPorts): Endpoint[] {
         return streamRun(ports, run, {
           path: pathOf(run),
           after: -1,
+          begins: true,
           cancel: body.on_disconnect === 'cancel',
           close,
         })

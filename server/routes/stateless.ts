@@ -60,7 +60,7 @@ export function statelessRoutes(ports: RunPorts): Endpoint[] {
       async handle(_c, { body }, ask) {
         const { run, close } = await admitStream(ports, ask.caller, statelessOf(body, ask))
         const cancel = body.on_disconnect === 'cancel'
-        return streamRun(ports, run, { path: pathOf(run), after: -1, cancel, close })
+        return streamRun(ports, run, { path: pathOf(run), after: -1, begins: true, cancel, close })
       },
     }),
     endpoint({
