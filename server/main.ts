@@ -46,6 +46,7 @@ import { createAdmission } from './overload.ts'
 import { findPolicy } from './policy-file.ts'
 import { openPolicy } from './policy-watch.ts'
 import { loadProject, projectFolder } from './project.ts'
+import { spareMemory } from './spare-memory.ts'
 import { versionOf } from './version.ts'
 import { approvalUrls, webhookSender } from './webhook-sender.ts'
 
@@ -233,6 +234,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
 }
 
 async function run(options: Record<string, string>): Promise<void> {
+  spareMemory()
   const log = createLog()
   const starting = startServer(loadConfig({ ...process.env, ...options }), {
     log,
