@@ -5,6 +5,8 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const ROOT = new URL('../', import.meta.url)
+/** What a server has of this process's environment. */
+export const OURS = { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] }
 
 export interface ServerOptions {
   env: Record<string, string>
@@ -30,7 +32,7 @@ export async function startServerProcess({ env, log, clockJumps }: ServerOptions
   const preload = clockJumps === true ? ['--import', new URL('clock-jumps.ts', import.meta.url).href] : []
   const child = spawn(process.execPath, [...preload, 'server/main.ts'], {
     cwd: ROOT,
-    env: { PATH: process.env['PATH'], ...env },
+    env: { ...OURS, ...env },
     stdio: ['ignore', 'pipe', output],
     detached: true,
   })

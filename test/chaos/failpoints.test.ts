@@ -61,11 +61,13 @@ describe.skipIf(inject('services').postgres === null)('a server that dies at', (
     await rescue(started)
   })
 
-  test('events.append:before has shown nobody the event whose number is given again', async () => {
+  test('events.append:before has shown nobody an event whose number is given to another', async () => {
     const started = await die('events.append:before', [[ONCE]])
     expect(await stage.events(started.threadId)).toEqual([])
     await rescue(started)
-    expect(attempt((await stage.events(started.threadId))[0]?.data)).toBe(2)
+    // The first one is known from the run's creation on, and is what it was.
+    const events = await stage.events(started.threadId)
+    expect(events.slice(0, 2).map(({ data }) => attempt(data))).toEqual([1, 2])
   })
 
   test('events.append:after has its events kept, and the next are numbered on', async () => {

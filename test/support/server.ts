@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Client } from '@langchain/langgraph-sdk'
+import { OURS } from '../../chaos/server-process.ts'
 import { loadConfig } from '../../server/config.ts'
 import { createLog } from '../../server/log.ts'
 import { startServer } from '../../server/main.ts'
@@ -69,7 +70,7 @@ export interface ServerProcess {
 /** A server in a process of its own, for tests that kill it. The caller keeps the data directory. */
 export async function spawnServer(options: TestServerOptions & { dataDir: string }): Promise<ServerProcess> {
   const child = spawn(process.execPath, ['server/main.ts'], {
-    env: { PATH: process.env['PATH'], ...environment(options, options.dataDir) },
+    env: { ...OURS, ...environment(options, options.dataDir) },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const exited = once(child, 'exit')
