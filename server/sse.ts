@@ -9,6 +9,8 @@ const HEADERS = {
   'Content-Type': 'text/event-stream; charset=utf-8',
   'Cache-Control': 'no-cache, no-transform',
   Connection: 'keep-alive',
+  // Said in so many words, or the HTTP adapter waits a moment for whether the whole answer is there already.
+  'Transfer-Encoding': 'chunked',
   // nginx would otherwise keep everything back until the end.
   'X-Accel-Buffering': 'no',
 }
