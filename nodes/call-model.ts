@@ -5,6 +5,7 @@ import { identify, NOT_JSON, withoutCalls } from '../models/chat.ts'
 import { currentModel, type ModelGateway, type OpenAITool } from '../models/gateway.ts'
 import { isUuid7 } from '../runtime/ids.ts'
 import type { Tool } from '../tools/define.ts'
+import { toolsGiven } from '../tools/policy/current.ts'
 import { withEveryCallAnswered } from './conversation.ts'
 import type { AgentState, AgentUpdate } from './state.ts'
 
@@ -17,11 +18,12 @@ export interface CallModelOptions {
 
 /** Asks the model for its next message. Without calls in it the agent is done. */
 export function callModel({ tools, prompt, model }: CallModelOptions) {
-  let described: OpenAITool[] | undefined
+  let described: Map<Tool, OpenAITool> | undefined
   return async (state: AgentState, config: LangGraphRunnableConfig): Promise<AgentUpdate> => {
-    described ??= tools.map(describeTool)
+    const all = (described ??= new Map(tools.map((tool) => [tool, describeTool(tool)])))
+    const given = (await toolsGiven(tools)).flatMap((tool) => all.get(tool) ?? [])
     const messages = [new SystemMessage(prompt()), ...withEveryCallAnswered(state.messages)]
-    const answer = await (model ?? currentModel()).invoke({ messages, tools: described }, config)
+    const answer = await (model ?? currentModel()).invoke({ messages, tools: given }, config)
     const message = withOwnIds(answer, state)
     const done = (message.tool_calls?.length ?? 0) === 0
     return { messages: [message], verdicts: [], decisions: {}, end_reason: done ? 'completed' : null }

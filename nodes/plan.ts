@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { currentModel, type ModelGateway } from '../models/gateway.ts'
 import { newId } from '../runtime/ids.ts'
 import type { Tool } from '../tools/define.ts'
+import { toolsGiven } from '../tools/policy/current.ts'
 import { lastTask } from './conversation.ts'
 import { indented } from './indented.ts'
 import { Plan, readPlan } from './plan-graph.ts'
@@ -44,7 +45,8 @@ async function askForPlan(
   config: LangGraphRunnableConfig,
 ): Promise<PlanUpdate> {
   const { $schema: _, ...schema } = z.toJSONSchema(Plan)
-  const described = tools
+  const given = await toolsGiven(tools)
+  const described = given
     .map(({ name, description }) => `- ${name}: ${description.split('\n')[0]}`)
     .join('\n')
   const messages: BaseMessage[] = [
@@ -57,7 +59,7 @@ async function askForPlan(
       { messages, format: { name: 'plan', schema } },
       config,
     )
-    const read = readPlan(answer.text, tools, taken)
+    const read = readPlan(answer.text, given, taken)
     if (read.ok) return { plan: read.steps, plan_error: null, end_reason: null }
     ;({ reason } = read)
     messages.push(

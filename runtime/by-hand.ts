@@ -67,6 +67,7 @@ export function byHand({ services, checkArgs }: { services: Services; checkArgs:
         graphId: BY_HAND,
         tenantId: 'default',
         requester: BY_HAND,
+        roles: LOCAL.roles,
         signal,
         services,
         grants,

@@ -128,6 +128,8 @@ export interface Hold {
   requested_by: string[]
   /** Null where it is not known, or not one alone. */
   requester: string | null
+  /** That they had when it was asked for; null where they are not known. */
+  requester_roles: Role[] | null
   interrupt_id: string
   kind: HoldKind
   message_id: string

@@ -7,10 +7,16 @@ import type { Thread } from './thread.ts'
  * Whose wish a run is that may answer holds. Answers alone go on with what was asked for; with anything of its sender's
  * own beside them the run is their wish too.
  */
-export function requestersOf(run: NewRun, thread: Pick<Thread, 'config'>, answered: Hold[]): string[] {
+export function requestersOf(
+  run: NewRun,
+  thread: Pick<Thread, 'config'>,
+  answered: Hold[],
+): Pick<NewRun, 'requested_by' | 'requester_roles'> {
   const asked = answered.flatMap(({ requested_by }) => requested_by)
-  const own = asked.length > 0 && isOnlyAnswers(run, thread, answered) ? [] : run.requested_by
-  return [...new Set([...own, ...asked])]
+  if (asked.length > 0 && isOnlyAnswers(run, thread, answered))
+    return { requested_by: [...new Set(asked)], requester_roles: answered[0]?.requester_roles ?? null }
+  const { requested_by: own, requester_roles } = run
+  return { requested_by: [...new Set([...own, ...asked])], requester_roles }
 }
 
 /** By the assistant that asked, and as the thread is configured. */

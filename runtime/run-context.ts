@@ -3,6 +3,7 @@ import type { CallKey } from './call.ts'
 import type { Ledger } from './effect.ts'
 import type { HoldRequest, Voice } from './hold.ts'
 import type { Observed } from './observed.ts'
+import type { Role } from './people.ts'
 import type { Services } from './services.ts'
 
 /** Says what people said of exactly this call. The hold table answers, never the graph's state. */
@@ -49,6 +50,8 @@ export interface RunContext {
   tenantId: string
   /** Who started the run; null where it is not known, or not one alone. */
   requester: string | null
+  /** The requester's; null where they are not known. */
+  roles: readonly Role[] | null
   /** Aborted when the run is cancelled or loses its lease. */
   signal: AbortSignal
   services: Services

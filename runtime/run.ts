@@ -1,6 +1,7 @@
 import type { Allowed } from './allowed.ts'
 import type { Assistant } from './assistant.ts'
 import type { Json } from './json.ts'
+import type { Role } from './people.ts'
 
 export type RunStatus = 'pending' | 'running' | 'success' | 'error' | 'timeout' | 'interrupted'
 export type MultitaskStrategy = 'enqueue' | 'reject' | 'interrupt' | 'rollback'
@@ -86,6 +87,8 @@ export interface NewRun {
   request: RunRequest
   /** Whose wish it is. Who asked for what it goes on with is added when it is claimed. */
   requested_by: string[]
+  /** Of the first of them; null where they are not known. */
+  requester_roles: Role[] | null
   metadata: Record<string, Json>
   multitask_strategy: MultitaskStrategy
   /** Seconds until the run may start. */
@@ -121,6 +124,8 @@ export interface ClaimedRun extends Run {
   caller: Record<string, Json>
   /** Empty where the run is older than the question. */
   requested_by: string[]
+  /** Of the one whose wish it is alone, as they are now or, of somebody without a key, were at its start; null where they are not known. */
+  requester_roles: Role[] | null
   /** As it was when the run was claimed; null where it is gone. */
   assistant: Pick<Assistant, 'graph_id' | 'config' | 'context'> | null
   /** Whether the thread had checkpoints when the run was claimed. */

@@ -5,7 +5,7 @@ import { isUuid, newId } from './ids.ts'
 import type { Interop } from './interop.ts'
 import type { Json } from './json.ts'
 import type { InterruptAnswer } from './hold.ts'
-import type { Person } from './people.ts'
+import { type Person, rolesOf } from './people.ts'
 import type { Assistants, Holds, Runs, Threads } from './ports.ts'
 import { type CheckEdit, readResume, waitingInterrupts } from './resume.ts'
 import type { MultitaskStrategy, NewRun, Run, RunRequest } from './run.ts'
@@ -65,6 +65,7 @@ export function newRun(start: StartRequest, assistantId: string, command: RunReq
     assistant_id: assistantId,
     request: { ...start.request, command },
     requested_by: [...new Set([start.by.identity, ...(start.alsoBy ?? [])])],
+    requester_roles: rolesOf(start.by.roles),
     metadata: start.metadata,
     multitask_strategy: start.multitaskStrategy,
     after_seconds: start.afterSeconds,

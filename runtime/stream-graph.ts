@@ -49,6 +49,7 @@ async function stream(
     graphId: run.assistant?.graph_id ?? '',
     tenantId: run.tenant_id,
     requester: run.requested_by.length === 1 ? (run.requested_by[0] ?? null) : null,
+    roles: run.requester_roles,
     signal,
     services: ports.services,
     ...recordsOf(run, ports, abort),

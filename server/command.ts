@@ -29,7 +29,7 @@ audit verify walks the record of approvals and effects and says what was changed
 code is 1. --heads: heads that a server wrote down, else HOLDPOINT_DATA_DIR/audit-heads.jsonl where it is.
 
 policy check reads the policy and says what is wrong with it. policy test says what it makes of recorded calls, JSON
-in lines: {"tool", "args"} and, as needed, "agent", "tenant", "requester", "untrusted", "risk". Where one has an "expect" (allow,
+in lines: {"tool", "args"} and, as needed, "agent", "tenant", "requester", "roles", "untrusted", "risk". Where one has an "expect" (allow,
 hold, deny) and it is not so, the exit code is 1. No server is started.
 keys and people say who may come in, and as what: viewer, operator, approver, senior, admin. As soon as there is one
 key, nobody comes in without. An embedded database has room for one process: stop the server first.

@@ -56,11 +56,11 @@ const EXPIRE = `
 
 const RESUME = `
   with paused as (
-    select tenant_id, assistant_id, requested_by, metadata from runs where thread_id = $1 and run_id = $2
+    select tenant_id, assistant_id, requested_by, requester_roles, metadata from runs where thread_id = $1 and run_id = $2
   )
-  insert into runs (thread_id, run_id, tenant_id, assistant_id, requested_by, ahead, request, metadata,
+  insert into runs (thread_id, run_id, tenant_id, assistant_id, requested_by, requester_roles, ahead, request, metadata,
     multitask_strategy)
-  select $1, $3, tenant_id, assistant_id, requested_by, true, $4::json, metadata, 'enqueue' from paused`
+  select $1, $3, tenant_id, assistant_id, requested_by, requester_roles, true, $4::json, metadata, 'enqueue' from paused`
 
 const PAUSED_REQUEST = 'select request from runs where thread_id = $1 and run_id = $2'
 

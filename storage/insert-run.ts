@@ -40,9 +40,9 @@ const INSERT = prepared(`
     ${queuedSql(`(select of_graph || jsonb_build_object('assistant_id', assistant_id) from assistant)`, '$9')}
   ), inserted as (
     insert into runs (thread_id, run_id, assistant_id, ahead, available_at, request, metadata, multitask_strategy,
-      tenant_id, requested_by, goes_on_ns, goes_on_id)
+      tenant_id, requested_by, requester_roles, goes_on_ns, goes_on_id)
     values ($1, $2, (select assistant_id from assistant), $4, now() + make_interval(secs => $5), $6::json,
-      $7::jsonb || (select of_graph from assistant), $8, $10, $11::text[], $12, $13)
+      $7::jsonb || (select of_graph from assistant), $8, $10, $11::text[], $12::text[], $13, $14)
     returning ${RUN_COLUMNS}
   )
   select * from inserted`)
@@ -119,7 +119,7 @@ export async function insertRun(
   if (resumed) await client.query(RESUMED, [threadId, run.run_id, Object.keys(resumed)])
   const { rows } = await insertRow(
     write ?? client.query,
-    { ...run, tenant: thread.tenant_id, requested_by: requestersOf(run, thread, answered) },
+    { ...run, tenant: thread.tenant_id, ...requestersOf(run, thread, answered) },
     request,
     ahead,
   )
@@ -173,6 +173,7 @@ async function insertRow(
       }),
       run.tenant,
       run.requested_by,
+      run.requester_roles,
       request.input === null ? (request.checkpoint?.checkpoint_ns ?? '') : null,
       request.checkpoint?.checkpoint_id ?? null,
     ])

@@ -1,4 +1,5 @@
 import { failpoint } from '../runtime/failpoint.ts'
+import { rolesOf } from '../runtime/people.ts'
 import type { Queue } from '../runtime/ports.ts'
 import { topics } from '../runtime/topics.ts'
 import type { CancelAction, ClaimedRun } from '../runtime/run.ts'
@@ -7,7 +8,12 @@ import { RUN_COLUMNS, type RunRow, toRun } from './run-row.ts'
 import { settleRun } from './settle-run.ts'
 import { notify } from './signals.ts'
 
-const CLAIM_COLUMNS = `${RUN_COLUMNS}, runs.tenant_id, runs.requested_by, runs.worker_id, runs.lease_token, runs.cancel_action, runs.stalls, runs.answered, (
+// A key's owner has those of now; of others it is known what they had at the start.
+const ROLES = `case when cardinality(runs.requested_by) = 1 then coalesce((
+    select case when disabled_at is null then roles else '{}' end from principals where identity = runs.requested_by[1]
+  ), runs.requester_roles) end`
+
+const CLAIM_COLUMNS = `${RUN_COLUMNS}, runs.tenant_id, runs.requested_by, ${ROLES} as requester_roles, runs.worker_id, runs.lease_token, runs.cancel_action, runs.stalls, runs.answered, (
     select jsonb_build_object('graph_id', graph_id, 'config', config, 'context', context)
     from assistants where assistants.assistant_id = runs.assistant_id
   ) as assistant, exists (
@@ -132,6 +138,7 @@ const CANCEL_ACTION =
 interface ClaimRow extends RunRow {
   tenant_id: string
   requested_by: string[]
+  requester_roles: string[] | null
   worker_id: string
   lease_token: unknown
   cancel_action: CancelAction | null
@@ -210,5 +217,6 @@ function toClaimed(row: ClaimRow): ClaimedRun {
     held: row.held,
     caller: row.request.caller ?? {},
     requested_by: row.requested_by,
+    requester_roles: row.requester_roles && rolesOf(row.requester_roles),
   }
 }

@@ -43,10 +43,10 @@ const NOT_SETTLED = '22012'
 // released it before does so no more. The arguments travel as text of their own: json_to_recordset reads every string,
 // and stops at the NUL that a json column would keep.
 const INSERT_HOLDS = `
-  insert into holds (thread_id, approval_id, run_id, assistant_id, graph_id, tenant_id, requested_by, interrupt_id, kind,
+  insert into holds (thread_id, approval_id, run_id, assistant_id, graph_id, tenant_id, requested_by, requester_roles, interrupt_id, kind,
     message_id, call_id, tool, tool_version, args, args_hash, preview, preview_hash, no_preview, replaces, risk, reason,
     rule, policy_version, needs, expires_at)
-  select $1, h.approval_id, $2, $3, $4, $5, $6::text[], h.interrupt_id, h.kind, h.message_id, h.call_id, h.tool, h.tool_version,
+  select $1, h.approval_id, $2, $3, $4, $5, $6::text[], $25::text[], h.interrupt_id, h.kind, h.message_id, h.call_id, h.tool, h.tool_version,
     h.args::json, h.args_hash, h.preview::json, h.preview_hash, h.no_preview, h.replaces, h.risk, h.reason,
     h.rule, h.policy_version, h.needs::jsonb,
     now() + make_interval(secs => (h.needs::jsonb ->> 'expires_in')::double precision)
@@ -57,7 +57,7 @@ const INSERT_HOLDS = `
       policy_version, needs, tool_version, preview, preview_hash, no_preview, replaces)
   on conflict (thread_id, approval_id) do update
   set status = 'pending', votes = '[]', proposal = null, escalated_at = null, interrupt_id = excluded.interrupt_id, run_id = excluded.run_id, released_hash = null,
-    requested_by = array(select distinct unnest(holds.requested_by || excluded.requested_by) order by 1),
+    requested_by = array(select distinct unnest(holds.requested_by || excluded.requested_by) order by 1), requester_roles = excluded.requester_roles,
     risk = excluded.risk, reason = excluded.reason, rule = excluded.rule,
     policy_version = excluded.policy_version, needs = excluded.needs, resumed_run_id = null, decided_at = null,
     cancelled_by = null, expires_at = excluded.expires_at, tool_version = excluded.tool_version, preview = excluded.preview,
@@ -215,6 +215,7 @@ function writeHolds(
     holds.map(({ preview_hash }) => preview_hash),
     holds.map(({ no_preview }) => no_preview),
     holds.map(({ replaces }) => replaces),
+    run.requester_roles,
   ])
   return [stale, inserted.then(({ rows }) => askedFor(client, run, rows, modelsIn(state.values)))]
 }

@@ -40,12 +40,15 @@ export async function executeCall(allowed: Tool[], call: Call, onStart = () => {
     return refused('Tools run only inside a Holdpoint run. Serve the graph, or enter a run first.')
   const tool = allowed.find(({ name }) => name === call.tool)
   if (tool === undefined) return refused(`This agent has no tool "${call.tool}".`)
-  const parsed = parseArgs(tool, call.args)
-  if (!parsed.ok) return { status: 'error', code: 'INVALID_ARGS', message: parsed.reason }
-  const { args } = parsed
-  const hash = argsHash(args)
   await lookIfAsked()
   const verdict = judge(allowed, call)
+  const parsed = parseArgs(tool, call.args)
+  if (!parsed.ok)
+    return verdict.action === 'deny'
+      ? refused(verdict.reason)
+      : { status: 'error', code: 'INVALID_ARGS', message: parsed.reason }
+  const { args } = parsed
+  const hash = argsHash(args)
   const clearance = await clear(tool, verdict, call, run)
   if (clearance.state === 'answered') return wordOf(clearance.answer)
   if (clearance.state === 'outdated') return { status: 'outdated', ask: clearance.ask }

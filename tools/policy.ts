@@ -4,7 +4,7 @@ import { toJson, type Json } from '../runtime/json.ts'
 import { NOTHING_SHOWN, type Shown } from '../runtime/preview.ts'
 import type { Risk, Tool } from './define.ts'
 import { inForce } from './policy/current.ts'
-import { decide } from './policy/decide.ts'
+import { decide, isGiven, notGiven } from './policy/decide.ts'
 
 /** What is to happen with one call of a message. Written into the state once, never computed again on resume. */
 export interface Verdict extends Shown {
@@ -66,14 +66,11 @@ export function judge(allowed: Tool[], call: Call, { policy, origin } = inForce(
     tool_version: '',
   }
   const tool = allowed.find(({ name }) => name === call.tool)
-  if (tool === undefined) {
-    const names = allowed.map(({ name }) => name).join(', ')
-    return {
-      ...closed,
-      action: 'deny',
-      risk: 'critical',
-      reason: `This agent has no tool "${call.tool}". It has: ${names}.`,
-    }
+  const given = allowed.filter(({ name }) => isGiven(policy, name, origin))
+  if (tool === undefined || !given.includes(tool)) {
+    const names = given.map(({ name }) => name).join(', ') || 'none'
+    const why = tool === undefined ? `This agent has no tool "${call.tool}".` : notGiven(call.tool)
+    return { ...closed, action: 'deny', risk: 'critical', reason: `${why} It has: ${names}.` }
   }
   const parsed = parseArgs(tool, call.args)
   if (!parsed.ok) return { ...closed, action: 'invalid', risk: 'low', reason: parsed.reason }

@@ -77,6 +77,7 @@ export function checkEditBy(
       agents: [hold.graph_id, hold.assistant_id],
       tenant: hold.tenant_id,
       requester: hold.requester ?? undefined,
+      roles: hold.requester_roles ?? undefined,
       untrusted: await untrustedIn(hold.thread_id),
     }
     const call = { tool: tool.name, args: edited.args, risk: riskOf(tool, edited.args), origin }

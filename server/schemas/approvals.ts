@@ -109,6 +109,7 @@ export const Approval = z.object({
   tenant_id: z.string(),
   requested_by: z.array(z.string()),
   requester: z.string().nullable(),
+  requester_roles: z.array(z.string()).nullable(),
   interrupt_id: z.string(),
   kind: z.string(),
   message_id: z.string(),

@@ -11,8 +11,8 @@ export interface PolicyOfTests {
   /** The settings of the server, complete from `beforeAll` on, with a policy without rules. */
   env: Record<string, string>
   readonly file: string
-  /** Writes the rules, and waits until the server has read them. Returns their version. */
-  inForce(stage: Stage, rules: Rules): Promise<string>
+  /** Writes the rules and the allowlist, and waits until the server has read them. Returns their version. */
+  inForce(stage: Stage, rules: Rules, tools?: PolicyFile['tools']): Promise<string>
 }
 
 /** Before `useStage`, which starts the server. */
@@ -31,9 +31,10 @@ export function usePolicyFile(settings: Record<string, string> = {}): PolicyOfTe
     get file() {
       return file()
     },
-    async inForce(stage, rules) {
-      const text = JSON.stringify({ rules })
-      const { version } = readPolicy({ rules })
+    async inForce(stage, rules, tools) {
+      const policy = { rules, tools }
+      const text = JSON.stringify(policy)
+      const { version } = readPolicy(policy)
       if ((await readFile(file(), 'utf8')) === text) return version
       const lines = stage.logLines.length
       await writeFile(file(), text)

@@ -164,6 +164,7 @@ export async function createRun(
       thread_id: threadId,
       assistant_id: systemAssistantId('test'),
       requested_by: [],
+      requester_roles: null,
       metadata: {},
       multitask_strategy: 'enqueue',
       after_seconds: 0,

@@ -12,6 +12,8 @@ export interface Origin {
   agents: string[] | undefined
   tenant: string | undefined
   requester: string | undefined
+  /** The requester's. */
+  roles: readonly string[] | undefined
   /** Tools whose untrusted results the thread has. */
   untrusted: readonly string[] | undefined
 }
@@ -36,8 +38,20 @@ export interface Ruling {
   reason: string
 }
 
-/** Looks at every rule: one that denies counts more than all that hold, and those more than all that allow. */
+/** Whether the allowlist gives the tool. What is not known is in no entry. Without an allowlist the graph's own says it all. */
+export function isGiven({ tools }: Pick<Policy, 'tools'>, tool: string, origin: Origin): boolean {
+  return tools === undefined || tools.some((entry) => isFor(entry, tool, origin) === true)
+}
+
+export function notGiven(tool: string): string {
+  return `The policy's list of tools does not give ${tool} here.`
+}
+
+/** Asks the allowlist first. Then looks at every rule: one that denies counts more than all that hold, and those more than all that allow. */
 export function decide(policy: Policy, call: Judged): Ruling {
+  const { tool, risk, origin } = call
+  if (!isGiven(policy, tool, origin))
+    return { action: 'deny', rule: null, risk, needs: ONE_PERSON, reason: notGiven(tool) }
   const matching = policy.rules
     .filter((rule) => matches(rule, call))
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
@@ -84,16 +98,23 @@ function byRisk({ tool, risk, asks }: Judged): Ruling {
 }
 
 function matches({ when, then }: Rule, call: Judged): boolean {
-  const { agents, tenant, requester, untrusted } = call.origin
   const answer = allOf([
-    named(when.tool, [call.tool]),
-    named(when.agent, agents),
-    named(when.tenant, tenant === undefined ? undefined : [tenant]),
-    named(when.requester, requester === undefined ? undefined : [requester]),
-    hasRead(when.untrusted, untrusted),
+    isFor(when, call.tool, call.origin),
     ...Object.keys(when.args ?? {}).map((path) => argMatches({ when, then }, path, call.args)),
   ])
   return counts(answer, then)
+}
+
+function isFor(when: Omit<Rule['when'], 'args'>, tool: string, origin: Origin): Answer {
+  const { agents, tenant, requester, roles, untrusted } = origin
+  return allOf([
+    named(when.tool, [tool]),
+    named(when.agent, agents),
+    named(when.tenant, tenant === undefined ? undefined : [tenant]),
+    named(when.requester, requester === undefined ? undefined : [requester]),
+    named(when.role, roles),
+    hasRead(when.untrusted, untrusted),
+  ])
 }
 
 /** What cannot be said counts against the call. */

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Needs } from '../../runtime/hold.ts'
 import type { Json } from '../../runtime/json.ts'
+import { LOCAL, ROLES } from '../../runtime/people.ts'
 import type { Risk, Tool } from '../define.ts'
 import { parseArgs, riskOf } from '../policy.ts'
 import { decide } from './decide.ts'
@@ -14,6 +15,8 @@ const RecordedCall = z.strictObject({
   agent: z.string().default(''),
   tenant: z.string().default('default'),
   requester: z.string().default('local'),
+  /** The requester's. */
+  roles: z.array(z.enum(ROLES)).default([...LOCAL.roles]),
   /** Tools whose untrusted results the thread has. */
   untrusted: z.array(z.string()).default([]),
   /** The tool's own. Unset: that of Holdpoint's tool of this name. */
@@ -58,6 +61,7 @@ function judgementOf(
     agents: [call.agent],
     tenant: call.tenant,
     requester: call.requester,
+    roles: call.roles,
     untrusted: call.untrusted,
   }
   const { action, rule, risk, needs, reason } = decide(policy, { tool: call.tool, ...known, origin })

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { canonicalJson, hasCanonicalForm } from '../../runtime/call.ts'
 import { toJson } from '../../runtime/json.ts'
+import { ROLES } from '../../runtime/people.ts'
 import { plainHost } from './condition.ts'
 import { isPath } from './path.ts'
 
@@ -49,14 +50,24 @@ const Condition = z
   .strictObject({ ...operators, not: Operators.optional() })
   .refine(isSaid, 'must have a condition')
 
+/** For whom a call is made, and after what. */
+const origin = {
+  agent: Globs.optional(),
+  tenant: Globs.optional(),
+  requester: Globs.optional(),
+  /** One of them is the requester's, as it was given to them: an admin is no operator here. */
+  role: z
+    .union([z.enum(ROLES), z.array(z.enum(ROLES)).min(1)])
+    .transform((given) => [given].flat())
+    .optional(),
+  /** Whether results that others can write into are in the thread; or those of these tools. */
+  untrusted: z.union([z.boolean(), Globs]).optional(),
+}
+
 const When = z
   .strictObject({
     tool: Globs.optional(),
-    agent: Globs.optional(),
-    tenant: Globs.optional(),
-    requester: Globs.optional(),
-    /** Whether results that others can write into are in the thread; or those of these tools. */
-    untrusted: z.union([z.boolean(), Globs]).optional(),
+    ...origin,
     args: z
       .record(z.string(), Condition)
       .superRefine((args, { addIssue }) => {
@@ -116,14 +127,20 @@ export type When = z.output<typeof When>
 export type Condition = z.output<typeof Condition>
 export type Operators = z.output<typeof Operators>
 
-const File = z.strictObject({ rules: z.array(Rule).max(1_000) })
+/** An entry of the allowlist: these tools, for whoever all of it names. */
+const Given = z.strictObject({ tool: Globs, ...origin })
+export type Given = z.output<typeof Given>
+
+const File = z.strictObject({ tools: z.array(Given).max(1_000).optional(), rules: z.array(Rule).max(1_000) })
 
 /** What a policy file exports: `export default { rules: […] } satisfies PolicyFile`. */
 export type PolicyFile = z.input<typeof File>
 
 export interface Policy {
+  /** Where it is there, a tool that no entry gives is denied. */
+  tools?: Given[] | undefined
   rules: Rule[]
-  /** Of SHA-256 over the canonical JSON of the rules as they were read, the first 12 digits. */
+  /** Of SHA-256 over the canonical JSON of the policy as it was read, the first 12 digits. */
   version: string
 }
 
@@ -134,14 +151,14 @@ export function readPolicy(value: unknown): Policy {
     const issues = parsed.error.issues.slice(0, 5).map(({ path, message }) => `${placeOf(path)}: ${message}`)
     throw new Error(issues.join('; '))
   }
-  const { rules } = parsed.data
+  const { tools, rules } = parsed.data
   const names = rules.map(({ name }) => name)
   const twice = names.findIndex((name, index) => names.indexOf(name) !== index)
   if (twice >= 0) throw new Error(`rules[${twice}].name: another rule is called "${names[twice]}"`)
-  const json = toJson({ rules })
-  if (!hasCanonicalForm(json)) throw new Error('rules: half a surrogate pair is not text')
+  const json = toJson({ rules, ...(tools === undefined ? {} : { tools }) })
+  if (!hasCanonicalForm(json)) throw new Error('the policy: half a surrogate pair is not text')
   const version = createHash('sha256').update(canonicalJson(json)).digest('hex').slice(0, 12)
-  return { rules, version }
+  return { tools, rules, version }
 }
 
 /** `rules[2].when.args.to`. */

@@ -59,6 +59,7 @@ onEachDatabase((database) => {
         ...(await newRunOf(threadId)),
         request: { ...(await requestOf(threadId)), command: { goto: 'x' } },
         requested_by: [],
+        requester_roles: null,
       },
       { createThread: false, allowed: {}, by: ANN, answers: [] },
     )

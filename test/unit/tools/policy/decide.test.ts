@@ -4,11 +4,17 @@ import type { Risk } from '../../../../tools/define.ts'
 import { globMatches } from '../../../../tools/policy/condition.ts'
 import { ONE_PERSON } from '../../../../runtime/hold.ts'
 import { grown } from '../../../../tools/policy/needs.ts'
-import { decide } from '../../../../tools/policy/decide.ts'
+import { decide, isGiven } from '../../../../tools/policy/decide.ts'
 import { type PolicyFile, readPolicy } from '../../../../tools/policy/schema.ts'
 
 type RuleInput = PolicyFile['rules'][number]
-const WHO = { agents: ['support', 'a-1'], tenant: 'acme', requester: 'ada', untrusted: [] }
+const WHO = {
+  agents: ['support', 'a-1'],
+  tenant: 'acme',
+  requester: 'ada',
+  roles: ['operator'],
+  untrusted: [],
+}
 
 function ask(rules: RuleInput[], args: Record<string, Json>, risk: Risk = 'medium', origin = {}) {
   return decide(readPolicy({ rules }), { tool: 'pay', args, risk, origin: { ...WHO, ...origin } })
@@ -114,6 +120,52 @@ test('who the call is for: graph or assistant, tenant, requester, each by a glob
   expect(matches({ requester: 'bob' }, { requester: undefined })).toBe(true)
   const yes: RuleInput = { name: 'r', when: { requester: '*' }, then: 'allow' }
   expect(ask([yes], {}, 'medium', { requester: undefined }).action).toBe('hold')
+})
+
+test('a role is one that the requester was given; one that is not known is nobody’s good luck', () => {
+  const when = (role: object) => ({ tool: 'pay', ...role })
+  const denies = (role: object, origin = {}) =>
+    ask([{ name: 'r', when: when(role), then: 'deny' }], {}, 'low', origin).action === 'deny'
+  expect(denies({ role: 'operator' })).toBe(true)
+  expect(denies({ role: ['viewer', 'operator'] })).toBe(true)
+  expect(denies({ role: 'operator' }, { roles: ['admin'] })).toBe(false)
+  expect(denies({ role: 'operator' }, { roles: [] })).toBe(false)
+  expect(denies({ role: 'operator' }, { roles: undefined })).toBe(true)
+  const yes: RuleInput = { name: 'r', when: when({ role: 'admin' }), then: 'allow' }
+  expect(ask([yes], {}, 'medium', { roles: ['operator', 'admin'] }).action).toBe('allow')
+  expect(ask([yes], {}, 'medium', { roles: undefined }).action).toBe('hold')
+})
+
+test('an allowlist denies what no entry gives, whatever a rule allows; all that an entry names has to fit', () => {
+  const given = (entry: object, origin = {}) =>
+    isGiven(readPolicy({ rules: [], tools: [entry] }), 'pay', { ...WHO, ...origin })
+  expect(given({ tool: ['read_*', 'pay'] })).toBe(true)
+  expect(given({ tool: 'read_*' })).toBe(false)
+  expect(given({ tool: 'pay', agent: 'a-1', tenant: 'acme', requester: 'ada', role: 'operator' })).toBe(true)
+  for (const other of [
+    { agent: 'sales' },
+    { tenant: 'else' },
+    { requester: 'bob' },
+    { role: 'senior' },
+    { untrusted: true },
+  ])
+    expect([other, given({ tool: 'pay', ...other })]).toEqual([other, false])
+  // What is not known fits no entry.
+  expect(given({ tool: 'pay', role: 'operator' }, { roles: undefined })).toBe(false)
+  expect(given({ tool: 'pay', requester: '*' }, { requester: undefined })).toBe(false)
+  expect(given({ tool: 'pay', untrusted: false }, { untrusted: undefined })).toBe(false)
+  expect(given({ tool: 'pay', untrusted: false }, { untrusted: ['http_fetch'] })).toBe(false)
+
+  const yes: RuleInput = { name: 'yes', when: { tool: '*' }, then: 'allow' }
+  const judged = (tools: PolicyFile['tools'], tool = 'pay') =>
+    decide(readPolicy({ rules: [yes], tools }), { tool, args: {}, risk: 'low', origin: WHO })
+  expect(judged([])).toMatchObject({
+    action: 'deny',
+    rule: null,
+    reason: "The policy's list of tools does not give pay here.",
+  })
+  expect(judged([{ tool: 'read_file' }, { tool: 'pay' }])).toMatchObject({ action: 'allow', rule: 'yes' })
+  expect(judged([{ tool: 'read_file' }, { tool: 'pay' }], 'refund').action).toBe('deny')
 })
 
 test('paths: members, elements, all of a list, several with commas; what is missing matches nothing', () => {

@@ -39,6 +39,7 @@ function callOf(random: Random): Judged {
       agents: [random.pick(['a', 'b'])],
       tenant: 't',
       requester: random.chance(0.5) ? 'ada' : undefined,
+      roles: random.chance(0.3) ? undefined : random.pick([[], ['operator'], ['senior', 'viewer']]),
       untrusted: random.chance(0.3) ? undefined : random.pick([[], ['fetch']]),
     },
   }
@@ -53,6 +54,7 @@ function ruleOf(random: Random, name: string): RuleInput {
     tool: random.pick(['*', 'pay', 's*', ['pay', 'fetch']]),
     ...(random.chance(0.3) ? { agent: random.pick(['a', 'b', '*']) } : {}),
     ...(random.chance(0.2) ? { requester: random.pick(['ada', 'bob']) } : {}),
+    ...(random.chance(0.2) ? { role: random.pick(['operator', 'senior']) } : {}),
     ...(random.chance(0.5) ? { args: { to: recipientsOf(random) } } : {}),
     ...(random.chance(0.2) ? { args: { cents: { gt: random.int(0, 600) } } } : {}),
   }

@@ -40,7 +40,9 @@ test('what is wrong in a policy is named with its place and what to write', () =
   expect(problem({ name: 'r', when, then: 'deny' }, { name: 'r', when, then: 'allow' })).toBe(
     'rules[1].name: another rule is called "r"',
   )
-  expect(of({ reason: '\ud800' })).toBe('rules: half a surrogate pair is not text')
+  expect(of({ when: { role: 'operater' } })).toMatch(/^rules\[0\]\.when\.role: /)
+  expect(() => readPolicy({ rules: [], tools: [{ agent: 'react' }] })).toThrow(/^tools\[0\]\.tool: /)
+  expect(of({ reason: '\ud800' })).toBe('the policy: half a surrogate pair is not text')
   expect(() => readPolicy([])).toThrow(/^the policy: /)
 })
 
@@ -53,6 +55,8 @@ test('the version follows from what the rules say, not from how they are written
   ).toBe(version(rule))
   expect(version({ ...rule, expires_in: '5h' })).not.toBe(version(rule))
   expect(NO_RULES.version).not.toBe(version(rule))
+  // An allowlist that gives nothing is another policy than none.
+  expect(readPolicy({ rules: [], tools: [] }).version).not.toBe(NO_RULES.version)
 })
 
 test('each call of the examples is judged as its line expects', async () => {
