@@ -8,7 +8,7 @@ import { runStep } from '../nodes/run-step.ts'
 import { solve } from '../nodes/solve.ts'
 import { PlanState } from '../nodes/state.ts'
 import type { Tool } from '../tools/define.ts'
-import { toolsNamed } from '../tools/registry.ts'
+import { AGENT_TOOLS } from './agent-tools.ts'
 import { reactGraph } from './react.ts'
 
 export interface PlanAndSolveOptions {
@@ -27,18 +27,7 @@ export interface PlanAndSolveOptions {
  * namespace, so that one may be held while the others go on. A failed step leads to a new plan for what is left.
  */
 export function planAndSolveGraph({
-  tools = toolsNamed(
-    'run_javascript',
-    'run_python',
-    'list_files',
-    'read_file',
-    'search_files',
-    'write_file',
-    'edit_file',
-    'delete_file',
-    'http_fetch',
-    'send_email',
-  ),
+  tools = AGENT_TOOLS,
   model,
   maxReplans = 2,
   maxModelCalls = 12,

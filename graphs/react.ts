@@ -9,7 +9,7 @@ import { prompt } from '../nodes/prompt.ts'
 import { isLoop } from '../nodes/loop.ts'
 import { AgentState } from '../nodes/state.ts'
 import type { Tool } from '../tools/define.ts'
-import { toolsNamed } from '../tools/registry.ts'
+import { AGENT_TOOLS } from './agent-tools.ts'
 
 export interface ReactOptions {
   /** The agent's allowlist. */
@@ -32,18 +32,7 @@ const MAX_MODEL_CALLS = 25
  * const agent = reactGraph({ tools: toolsNamed('read_file') }).compile({ checkpointer: new MemorySaver() })
  */
 export function reactGraph({
-  tools = toolsNamed(
-    'run_javascript',
-    'run_python',
-    'list_files',
-    'read_file',
-    'search_files',
-    'write_file',
-    'edit_file',
-    'delete_file',
-    'http_fetch',
-    'send_email',
-  ),
+  tools = AGENT_TOOLS,
   model,
   prompt: systemPrompt = () => prompt('react.v1'),
   maxModelCalls = MAX_MODEL_CALLS,

@@ -17,9 +17,10 @@ export interface SupervisorOptions {
 }
 
 const SPECIALISTS = {
-  researcher: 'finds things out: lists and reads files, fetches pages. Changes nothing.',
-  analyst: 'computes with JavaScript or Python over the files, and writes files.',
-  operator: 'acts outside: sends mail, which a person has to approve.',
+  researcher:
+    'finds things out: lists and reads files, fetches pages, queries the database, recalls. Changes nothing.',
+  analyst: 'computes, also with JavaScript or Python over the files and the database, and writes files.',
+  operator: 'acts outside: sends mail, which a person has to approve, asks people, and remembers.',
 }
 
 /** One router and three specialists, each with its own tools. They report back until the router answers. */
@@ -33,9 +34,19 @@ export function supervisorGraph({ model, maxHandoffs = 8, maxModelCalls = 12 }: 
       ...given,
     }).compile({ name })
   const reading = ['list_files', 'read_file', 'search_files']
-  const researcher = agent('researcher', ...reading, 'http_fetch')
-  const analyst = agent('analyst', 'run_javascript', 'run_python', ...reading, 'write_file', 'edit_file')
-  const operator = agent('operator', 'send_email', 'read_file')
+  const researcher = agent('researcher', ...reading, 'http_fetch', 'sql_query', 'current_time', 'recall')
+  const analyst = agent(
+    'analyst',
+    'run_javascript',
+    'run_python',
+    ...reading,
+    'write_file',
+    'edit_file',
+    'sql_query',
+    'calculator',
+    'current_time',
+  )
+  const operator = agent('operator', 'send_email', 'read_file', 'ask_human', 'remember')
   return new StateGraph(SupervisorState)
     .addNode('begin', begin)
     .addNode('supervisor', route({ specialists: SPECIALISTS, maxHandoffs, ...given }))

@@ -7,6 +7,7 @@ import { isUuid7 } from '../runtime/ids.ts'
 import type { Tool } from '../tools/define.ts'
 import { toolsGiven } from '../tools/policy/current.ts'
 import { withEveryCallAnswered } from './conversation.ts'
+import { ownTools } from './own-tools.ts'
 import type { AgentState, AgentUpdate } from './state.ts'
 
 export interface CallModelOptions {
@@ -21,7 +22,7 @@ export function callModel({ tools, prompt, model }: CallModelOptions) {
   let described: Map<Tool, OpenAITool> | undefined
   return async (state: AgentState, config: LangGraphRunnableConfig): Promise<AgentUpdate> => {
     const all = (described ??= new Map(tools.map((tool) => [tool, describeTool(tool)])))
-    const given = (await toolsGiven(tools)).flatMap((tool) => all.get(tool) ?? [])
+    const given = (await toolsGiven(ownTools(tools, config))).flatMap((tool) => all.get(tool) ?? [])
     const messages = [new SystemMessage(prompt()), ...withEveryCallAnswered(state.messages)]
     const answer = await (model ?? currentModel()).invoke({ messages, tools: given }, config)
     const message = withOwnIds(answer, state)

@@ -9,6 +9,7 @@ import { holdPayload } from './hold.ts'
 import { inParallel } from './in-parallel.ts'
 import { threadOf } from './judge-calls.ts'
 import { observeCalls } from '../tools/observe-calls.ts'
+import { ownTools } from './own-tools.ts'
 import { reportCall } from './report-call.ts'
 import type { AgentState, AgentUpdate, CallDecision } from './state.ts'
 
@@ -29,12 +30,13 @@ interface Asked {
  */
 export function callTools({ tools }: { tools: Tool[] }) {
   return async (state: AgentState, config: LangGraphRunnableConfig): Promise<AgentUpdate> => {
+    const own = ownTools(tools, config)
     const asked = callsOf(state, threadOf(config))
     const ended = new Map<string, ToolResult>()
     const ran = new Set<string>()
     for (;;) {
       const open = asked.filter(({ call }) => !ended.has(call.key.callId))
-      const results = await inParallel(open, AT_A_TIME, (one) => carryOut(tools, one, config, ran))
+      const results = await inParallel(open, AT_A_TIME, (one) => carryOut(own, one, config, ran))
       const questions = results.flatMap((result) => ('ask' in result ? [result.ask] : []))
       for (const [index, { call }] of open.entries()) {
         const result = results[index]

@@ -8,6 +8,7 @@ import { type Call, judge } from '../tools/policy.ts'
 import { showCall } from '../tools/preview.ts'
 import { openMessage } from './conversation.ts'
 import { threadOf } from './judge-calls.ts'
+import { ownTools } from './own-tools.ts'
 import type { AgentState, AgentUpdate, CallDecision } from './state.ts'
 
 /**
@@ -24,7 +25,9 @@ export function hold({ tools }: { tools: Tool[] }) {
     const calls = callsOf(state, threadId)
     // The task runs again for an answer that is there: nobody reads what it would ask.
     const answered = isAnswered(config)
-    const asked = answered ? [] : await Promise.all(calls.map((call) => requestOf(tools, call)))
+    const asked = answered
+      ? []
+      : await Promise.all(calls.map((call) => requestOf(ownTools(tools, config), call)))
     const requests = asked.filter((request) => request !== undefined)
     if (requests.length === 0 && !answered) return { decisions: {} }
     const answer: unknown = interrupt(holdPayload(requests))

@@ -5,6 +5,7 @@ import { judge, type Verdict } from '../tools/policy.ts'
 import { lookIfAsked } from '../tools/policy/current.ts'
 import { openMessage } from './conversation.ts'
 import { whyNotAgain } from './loop.ts'
+import { ownTools } from './own-tools.ts'
 import type { AgentState, AgentUpdate } from './state.ts'
 
 /** Writes the policy's verdict on every call of the newest message, and announces those that will be held. */
@@ -13,9 +14,10 @@ export function judgeCalls({ tools }: { tools: Tool[] }) {
     const message = openMessage(state.messages)
     const threadId = threadOf(config)
     await lookIfAsked()
+    const own = ownTools(tools, config)
     const verdicts = (message?.tool_calls ?? []).map((call): Verdict => {
       const key = { threadId, messageId: message?.id ?? '', callId: call.id ?? '' }
-      const verdict = judge(tools, { key, tool: call.name, args: call.args })
+      const verdict = judge(own, { key, tool: call.name, args: call.args })
       const reason = whyNotAgain(state.messages, call)
       return reason === undefined ? verdict : { ...verdict, action: 'deny', reason }
     })

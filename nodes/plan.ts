@@ -7,6 +7,7 @@ import type { Tool } from '../tools/define.ts'
 import { toolsGiven } from '../tools/policy/current.ts'
 import { lastTask } from './conversation.ts'
 import { indented } from './indented.ts'
+import { ownTools } from './own-tools.ts'
 import { Plan, readPlan } from './plan-graph.ts'
 import { prompt } from './prompt.ts'
 import type { PlanState, PlanUpdate, StepResult } from './state.ts'
@@ -45,7 +46,7 @@ async function askForPlan(
   config: LangGraphRunnableConfig,
 ): Promise<PlanUpdate> {
   const { $schema: _, ...schema } = z.toJSONSchema(Plan)
-  const given = await toolsGiven(tools)
+  const given = await toolsGiven(ownTools(tools, config))
   const described = given
     .map(({ name, description }) => `- ${name}: ${description.split('\n')[0]}`)
     .join('\n')

@@ -3,7 +3,7 @@ import { StructuredTool, type StructuredToolInterface, type ToolRunnableConfig }
 import type { z } from 'zod'
 import type { Preview } from '../runtime/preview.ts'
 import { currentRun } from '../runtime/run-context.ts'
-import { serviceKey, type ServiceKey } from '../runtime/services.ts'
+import { serviceKey, type ServiceKey, type Services } from '../runtime/services.ts'
 import { onlyPermitted } from './permit.ts'
 
 /** How much harm a wrong call can do. It decides who has to approve it (tools/policy.ts). */
@@ -73,6 +73,8 @@ export interface Tool<Schema extends z.ZodObject = z.ZodObject> {
   output?: z.ZodType
   /** How often it is called once more after a fault of its own. Never where its effect is `once`. */
   retries?: number
+  /** Whether it is set up here. Where it is not, models are not told of it. */
+  isSetUp?(services: Services): boolean
   /** It is a question to people: whatever the policy allows, it is held. */
   asks?: boolean
   /** Milliseconds. */

@@ -32,6 +32,7 @@ export const sqlExecute = defineTool({
   effect: 'once',
   trusted: true,
   timeoutMs: 15_000,
+  isSetUp: (services) => services.find(SQL_ACCESS)?.writing !== undefined,
 
   async run({ statement: text, expected_rows: expected }, call) {
     const { database, statement } = await readyToWrite(text, call.service(SQL_ACCESS).writing)

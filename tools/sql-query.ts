@@ -29,6 +29,7 @@ export const sqlQuery = defineTool({
   effect: 'none',
   timeoutMs: 15_000,
   outputLimit: 64_000,
+  isSetUp: (services) => services.find(SQL_ACCESS)?.reading !== undefined,
 
   async run({ query, max_rows }, call) {
     const database = readingOf(call.service(SQL_ACCESS).reading)

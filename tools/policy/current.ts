@@ -15,11 +15,15 @@ export async function lookIfAsked(): Promise<void> {
   if (asked) await run?.observed.look()
 }
 
-/** Those of an agent's tools that the policy's allowlist gives it now: what a model is to be told of. */
+/** Those of an agent's tools that are set up and that the policy's allowlist gives it now: what a model is told of. */
 export async function toolsGiven(tools: Tool[]): Promise<Tool[]> {
   await lookIfAsked()
   const { policy, origin } = inForce()
-  return tools.filter(({ name }) => isGiven(policy, name, origin))
+  const services = currentRun()?.services
+  return tools.filter(
+    (tool) =>
+      isGiven(policy, tool.name, origin) && (services === undefined || tool.isSetUp?.(services) !== false),
+  )
 }
 
 /** By what a call that is made now is judged. Outside a run there are no rules, and nobody is known to have asked. */

@@ -118,7 +118,7 @@ onEachDatabase((database) => {
     )
     const threadId = await stage.thread()
     await stage.client.runs.wait(threadId, 'supervisor', { input: says('Mail.') })
-    expect(tools).toEqual(['list_files', 'read_file', 'search_files', 'http_fetch'])
+    expect(tools).toEqual(['list_files', 'read_file', 'search_files', 'http_fetch', 'current_time', 'recall'])
     expect(await stage.holds(threadId)).toEqual([])
     expect(await mailsAbout('forbidden', stage.mails)).toBe(0)
   })
