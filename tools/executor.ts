@@ -1,15 +1,16 @@
-import { getConfig } from '@langchain/langgraph'
+import { getConfig, isGraphBubbleUp } from '@langchain/langgraph'
 import { argsHash, doubtId, idempotencyKey } from '../runtime/call.ts'
 import type { EffectKind, Intent } from '../runtime/effect.ts'
 import { failpoint } from '../runtime/failpoint.ts'
 import { type HoldRequest, type Needs, ONE_PERSON } from '../runtime/hold.ts'
 import { type Json, toJson } from '../runtime/json.ts'
 import { newId } from '../runtime/ids.ts'
+import { LeaseLost } from '../runtime/lease.ts'
 import { NOTHING_SHOWN } from '../runtime/preview.ts'
 import { type Answer, currentRun } from '../runtime/run-context.ts'
 import { clear } from './clearance.ts'
-import type { Effect, Tool } from './define.ts'
-import { contextOf, type Invocation, invoke, resultOf, type ToolResult } from './invoke.ts'
+import type { Effect, Probe, Tool } from './define.ts'
+import { contextOf, type Invocation, invoke, raceAbort, resultOf, type ToolResult } from './invoke.ts'
 import { lookIfAsked } from './policy/current.ts'
 import { type Call, judge, parseArgs, riskOf } from './policy.ts'
 
@@ -139,16 +140,27 @@ interface Doubt {
   toolVersion?: string
 }
 
+/** What the tool knows of it. One that fails or does not answer knows nothing; why is told to nobody, as of every fault. */
+async function probeOf(execute: Execute): Promise<Probe> {
+  const { tool, args, run } = execute
+  const signal = AbortSignal.any([AbortSignal.timeout(tool.timeoutMs), run.signal])
+  try {
+    const probed = tool.probe?.(args, contextOf(execute, signal))
+    return probed === undefined ? { state: 'unknown' } : await raceAbort(probed, signal)
+  } catch (error) {
+    if (isGraphBubbleUp(error) || error instanceof LeaseLost || run.signal.aborted) throw error
+    return { state: 'unknown' }
+  }
+}
+
 /** Asks the tool what became of an execution; where it cannot say, a person. */
 async function resolveDoubt(left: Execute, intent: Intent, doubt: Doubt): Promise<Execution> {
   const { owner } = doubt
   const execute = { ...left, attempt: newId() }
-  const { tool, args, hash, call, run } = execute
+  const { tool, hash, call, run } = execute
   // To ask is to claim: an execution that was given up must not take the call from the one that has it now.
   run.signal.throwIfAborted()
-  const probed = (await tool.probe?.(args, contextOf(execute, AbortSignal.timeout(tool.timeoutMs)))) ?? {
-    state: 'unknown',
-  }
+  const probed = await probeOf(execute)
   if (probed.state === 'unknown') return askPerson(execute, owner ?? run.attempt, doubt.toolVersion)
   // People released what the version did that began it. To run this one is another question.
   const redeployed = doubt.toolVersion !== undefined && doubt.toolVersion !== tool.version

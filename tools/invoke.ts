@@ -37,6 +37,8 @@ const FIRST_WAIT_MS = 100
 const SHORTEST_SECRET = 6
 /** Characters of what is put aside. */
 const MAX_ASIDE = 5_000_000
+/** Characters of an error: a server's complaint may repeat all that it was given. */
+const MAX_MESSAGE = 8_000
 
 /** Calls the tool, once more after a fault where it says so and its effect allows it. */
 export async function invoke(invocation: Invocation): Promise<ToolResult> {
@@ -64,7 +66,7 @@ async function invokeOnce(invocation: Invocation): Promise<ToolResult> {
   } catch (error) {
     if (isGraphBubbleUp(error) || error instanceof LeaseLost || run.signal.aborted) throw error
     if (timeout.aborted) return failed('TIMEOUT', `${tool.name} took longer than ${tool.timeoutMs} ms.`)
-    if (error instanceof ToolError) return failed(error.code, hide(cleanText(error.message)))
+    if (error instanceof ToolError) return failed(error.code, cutMessage(hide(cleanText(error.message))))
     // The cause stays with us: its text may hold paths, addresses and secrets.
     return failed('INTERNAL', `${tool.name} failed for a reason of its own. Do not retry it unchanged.`)
   }
@@ -133,11 +135,18 @@ function hider({ tool, run }: Pick<Invocation, 'tool' | 'run'>): (text: string) 
     const value = run.services.find(SECRETS)?.get(name) ?? ''
     return value.length < SHORTEST_SECRET ? [] : [{ name, value }]
   })
+  // One may begin with another: the longer one goes first, or its end would be left.
+  secrets.sort((a, b) => b.value.length - a.value.length)
   return (text) => secrets.reduce((hidden, { name, value }) => hidden.replaceAll(value, `[${name}]`), text)
 }
 
-/** A tool that ignores its signal still ends at it. */
-async function raceAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+function cutMessage(text: string): string {
+  if (text.length <= MAX_MESSAGE) return text
+  return `${text.slice(0, MAX_MESSAGE).toWellFormed()}… (cut: it has ${text.length} characters)`
+}
+
+/** What ignores its signal still ends at it. */
+export async function raceAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>()
   const abort = () => reject(signal.reason as Error)
   if (signal.aborted) abort()

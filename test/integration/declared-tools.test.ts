@@ -18,10 +18,11 @@ interface Values {
 onEachDatabase((database) => {
   const policy = usePolicyFile({
     HOLDPOINT_CONFIG: 'test/support/declared/langgraph.json',
-    HOLDPOINT_TOOL_SECRETS: 'HOLDPOINT_TEST_KEY',
+    HOLDPOINT_TOOL_SECRETS: 'HOLDPOINT_TEST_KEY,HOLDPOINT_TEST_LONGER_KEY',
   })
   beforeAll(() => {
     process.env['HOLDPOINT_TEST_KEY'] = KEY
+    process.env['HOLDPOINT_TEST_LONGER_KEY'] = `${KEY}-and-the-rest`
     process.env['HOLDPOINT_TEST_NONE'] = 'not named by the operator'
   })
   const stage = useStage(database, policy.env)
@@ -70,14 +71,41 @@ onEachDatabase((database) => {
     expect(once).toThrow('is not retried')
   })
 
+  test('an error has as many words as a model can use', async () => {
+    const [told = ''] = await results(['wordy', 'x'])
+    expect(told).toContain('It begins here.xxx')
+    expect(told).toContain('1000015 characters')
+    expect(told.length).toBeLessThan(9_000)
+  })
+
+  test.each(['throws', 'hangs'])(
+    'where a probe %s, nobody knows what happened: a person is asked',
+    async (note) => {
+      stage.play({ toolCalls: [{ name: 'lost', args: { note } }] })
+      const threadId = await stage.thread()
+      await stage.client.runs.wait(threadId, 'agent', { input: says('Go.') })
+      expect(await stage.holds(threadId)).toMatchObject([{ kind: 'in_doubt', tool: 'lost' }])
+      const state = JSON.stringify(await stage.client.threads.getHistory(threadId))
+      expect(state + stage.logLines.join('\n')).not.toContain('sk-of-the-probe')
+    },
+  )
+
   test('a secret reaches the tool that declares it, and nobody else', async () => {
     const threadId = await stage.thread()
-    const told = await on(threadId, ['keyed', 'says'], ['keyed', 'throws'], ['keyed_undeclared', 'x'])
+    const told = await on(
+      threadId,
+      ['keyed', 'says'],
+      ['keyed', 'throws'],
+      ['keyed_undeclared', 'x'],
+      ['keyed_longer', 'longer'],
+    )
     expect(told[0]).toContain(
       '"key [HOLDPOINT_TEST_KEY]":"It says [HOLDPOINT_TEST_KEY], and has 20 characters."',
     )
     expect(told[1]).toContain('401 for [HOLDPOINT_TEST_KEY]')
     expect(told[2]).toContain('failed for a reason of its own')
+    // One secret may begin with another.
+    expect(told[3]).toContain('"result":"[HOLDPOINT_TEST_LONGER_KEY]"')
     const everything = [
       JSON.stringify(await stage.client.threads.getHistory(threadId)),
       JSON.stringify(stage.model.requests),

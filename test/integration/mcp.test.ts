@@ -1,13 +1,15 @@
 import { createServer, type Server } from 'node:http'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { mcpTools } from '../../tools/mcp/tools.ts'
 import { createMcpConnections, MCP } from '../../tools/mcp/connections.ts'
 import { readServers } from '../../tools/mcp/settings.ts'
-import { pinsFileOf, readPins } from '../../tools/mcp/pins.ts'
+import { pinOf, pinsFileOf, readPins } from '../../tools/mcp/pins.ts'
 import { onPostgres } from '../support/each-database.ts'
 import { useMcpProject } from '../support/mcp/project.ts'
+import { temporaryDirectory } from '../support/server.ts'
 import { turncoat } from '../support/mcp/turncoat.ts'
 import { says, useStage } from '../support/stage.ts'
 import { callWith } from '../unit/tools/call-context.ts'
@@ -118,7 +120,8 @@ onPostgres((database) => {
     test('it sees the environment that the file gives it, and nothing else', async () => {
       const [told = ''] = await results(['turncoat__environment', {}])
       const seen = JSON.parse(/"text":("(?:[^"\\]|\\.)*")/.exec(told)?.[1] ?? '""') as string
-      expect(JSON.parse(seen)).toEqual({ GREETING: 'hello', TOKEN: 'the token of the test' })
+      // What the server was given is not told on.
+      expect(JSON.parse(seen)).toEqual({ GREETING: 'hello', TOKEN: '[HOLDPOINT_TEST_TOKEN]' })
     })
 
     test('what it sends too much of, never answers, or fails with is an error that the run survives', async () => {
@@ -169,9 +172,49 @@ onPostgres((database) => {
     await expect.poll(() => pids.filter(isThere), { timeout: 5_000 }).toEqual([])
   })
 
+  test('calls of one thread at the same time share a server, also in the place of one that has ended', async () => {
+    const connections = createMcpConnections({ get: () => 'a token' })
+    const server = readServers(project.file).find(({ name }) => name === 'turncoat')
+    const pin = readPins(project.file)['turncoat']?.['child']
+    if (server === undefined || pin === undefined) throw new Error('It was not approved.')
+    const call = { ...callWith(MCP, connections), timeoutMs: 5_000 }
+    const ask = async () => pidsIn(JSON.stringify(await connections.call(server, pin, {}, call)))
+    const seen: number[] = []
+    const serverOf = async (asked: Promise<number[]>) => {
+      const pids = await asked
+      seen.push(...pids)
+      return pids[0] ?? 0
+    }
+    try {
+      const first = await serverOf(ask())
+      process.kill(first, 'SIGKILL')
+      await expect.poll(() => isThere(first)).toBe(false)
+      const after = await Promise.all(Array.from({ length: 4 }, () => serverOf(ask())))
+      expect(new Set(after).size).toBe(1)
+      expect(after).not.toContain(first)
+    } finally {
+      await connections.close()
+      await expect.poll(() => seen.filter(isThere), { timeout: 5_000 }).toEqual([])
+    }
+  })
+
+  test('two tools whose names are one for the model are refused', async () => {
+    const path = join(await temporaryDirectory(), 'holdpoint.mcp.json')
+    const definition = { name: '', description: 'x', inputSchema: { type: 'object' } }
+    const names = ['a.b', 'a_b']
+    const tools = Object.fromEntries(names.map((name) => [name, FREE]))
+    await writeFile(path, JSON.stringify({ servers: { one: { command: 'node', tools } } }))
+    const pins = names.map((name) => [name, pinOf({ ...definition, name } as never)])
+    await writeFile(pinsFileOf(path), JSON.stringify({ one: Object.fromEntries(pins) }))
+    expect(() => mcpTools(path)).toThrow('one/a.b and one/a_b are both called one__a_b')
+    expect(mcpTools(path, 'one/a_b')).toHaveLength(1)
+    await rm(dirname(path), { recursive: true })
+  })
+
   test('a server by HTTP is called with its headers', async () => {
     const [told] = await results(['web__environment', {}])
-    expect(told).toContain('the token of the test')
+    expect(told).toContain('"authorization\\":\\"[HOLDPOINT_TEST_TOKEN]')
+    expect(JSON.stringify(stage.model.requests)).not.toContain('the token of the test')
   })
 
   describe('holdpoint mcp', () => {

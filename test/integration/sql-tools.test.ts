@@ -225,6 +225,18 @@ describe.skipIf(inject('services').postgres === null)('the SQL tools on PostgreS
       expect(process.memoryUsage().rss - before).toBeLessThan(100e6)
     })
 
+    test('a database that says too much, also in an error, is not listened to', async () => {
+      const before = process.memoryUsage().rss
+      // Its complaint repeats the value, which no limit of rows or cells bounds.
+      const huge = `select string_agg(md5(n::text), '')::int from generate_series(1, 1000000) n`
+      await expect(query(huge)).rejects.toMatchObject({
+        name: 'ToolError',
+        message: expect.stringContaining('said more than'),
+      })
+      expect(process.memoryUsage().rss - before).toBeLessThan(100e6)
+      expect(await query('select 1 as one')).toMatchObject({ rows: [[1]] })
+    })
+
     test('connections that the database ends, with a query or without, fail that query and nothing else', async () => {
       const ended = `select count(pg_terminate_backend(pid)) as n from pg_stat_activity
         where application_name = 'holdpoint sql tools' and datname = current_database() and state = 'active'`

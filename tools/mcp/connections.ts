@@ -46,9 +46,11 @@ export function createMcpConnections(secrets: Secrets): McpConnections {
   sweep.unref()
 
   async function take(key: string, server: McpServer, signal: AbortSignal): Promise<Open> {
-    const found = open.get(key)
-    if (found !== undefined && (await found.connection).alive()) return found
-    if (found !== undefined) await drop(key)
+    // Another call of the thread may do the same while this one waits: it looks again, and what it makes stands there at once.
+    for (let found = open.get(key); found !== undefined; found = open.get(key)) {
+      if ((await found.connection).alive()) return found
+      if (open.get(key) === found) await drop(key)
+    }
     if (open.size >= MAX_OPEN) {
       const idle = [...open]
         .filter(([, { calls }]) => calls === 0)
@@ -57,10 +59,11 @@ export function createMcpConnections(secrets: Secrets): McpConnections {
       if (oldest === undefined)
         throw new ToolError('DENIED', 'Too many MCP servers are busy. Nothing was called; try again later.')
       await drop(oldest[0])
+      return await take(key, server, signal)
     }
     const made: Open = { connection: connectTo(server, secrets, signal), calls: 0, usedAt: Date.now() }
     open.set(key, made)
-    made.connection.catch(() => open.delete(key))
+    made.connection.catch(() => open.get(key) === made && open.delete(key))
     return made
   }
 

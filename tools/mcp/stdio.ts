@@ -45,6 +45,8 @@ export class StdioTransport implements Transport {
     const started = Promise.withResolvers<void>()
     child.once('spawn', started.resolve)
     child.once('error', started.reject)
+    // What it has started is in its group, and would stay.
+    child.once('exit', () => this.#kill())
     child.once('close', () => this.#ended())
     await started.promise
   }

@@ -24,19 +24,26 @@ export function mcpTools(file: string | URL, ...names: string[]): Tool[] {
     (name) => !all.some(({ server, tool }) => name === server.name || name === `${server.name}/${tool}`),
   )
   if (unknown !== undefined) throw new Error(`${path} names no "${unknown}".`)
-  return all
-    .filter(
-      ({ server, tool }) =>
-        names.length === 0 || names.some((name) => [server.name, `${server.name}/${tool}`].includes(name)),
-    )
-    .map(({ server, tool, settings }) => {
-      const pin = pins[server.name]?.[tool]
-      if (pin === undefined)
-        throw new Error(
-          `${server.name}/${tool} has not been approved: ${pinsFileOf(path)} does not have it. Run: holdpoint mcp approve --file ${path}`,
-        )
-      return mcpTool(server, pin, settings)
-    })
+  const wanted = all.filter(
+    ({ server, tool }) =>
+      names.length === 0 || names.some((name) => [server.name, `${server.name}/${tool}`].includes(name)),
+  )
+  const twice = wanted.flatMap(({ server, tool }, index) => {
+    const name = nameOf(server.name, tool)
+    const before = wanted.slice(0, index).find((one) => nameOf(one.server.name, one.tool) === name)
+    return before === undefined
+      ? []
+      : [`${before.server.name}/${before.tool} and ${server.name}/${tool} are both called ${name}`]
+  })
+  if (twice.length > 0) throw new Error(`${path}: ${twice.join('; ')}. Leave one of them out.`)
+  return wanted.map(({ server, tool, settings }) => {
+    const pin = pins[server.name]?.[tool]
+    if (pin === undefined)
+      throw new Error(
+        `${server.name}/${tool} has not been approved: ${pinsFileOf(path)} does not have it. Run: holdpoint mcp approve --file ${path}`,
+      )
+    return mcpTool(server, pin, settings)
+  })
 }
 
 function mcpTool(server: McpServer, pin: Pin, settings: McpToolSettings): Tool {
@@ -49,6 +56,8 @@ function mcpTool(server: McpServer, pin: Pin, settings: McpToolSettings): Tool {
     schema: schemaOf(server.name, pin),
     risk,
     effect,
+    // What the server was given it may say again.
+    secrets: secretsOf(server.settings),
     timeoutMs,
     outputLimit,
     async run(args, call) {
@@ -64,6 +73,10 @@ function mcpTool(server: McpServer, pin: Pin, settings: McpToolSettings): Tool {
     },
   })
   return tool as Tool
+}
+
+function secretsOf(settings: McpServer['settings']): string[] {
+  return Object.values('url' in settings ? settings.headers_from : settings.env_from)
 }
 
 /** Providers take letters, digits, - and _, 64 at most. */

@@ -47,13 +47,14 @@ export function createBubblewrapSandbox(options: RunnerSandboxOptions): SandboxB
 }
 
 function capabilitiesWith(cgroups: Cgroups | undefined): Capabilities {
+  const together = cgroups === undefined ? 'soft' : 'hard'
   return {
     wall: 'hard',
     cpu: 'hard',
-    memory: 'hard',
+    memory: together,
     network: 'hard',
     filesystem: 'hard',
-    pids: cgroups === undefined ? 'soft' : 'hard',
+    pids: together,
     output: 'hard',
   }
 }

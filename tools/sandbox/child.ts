@@ -6,12 +6,13 @@ const onUnix = process.platform === 'win32' ? 'soft' : 'hard'
 
 /**
  * Files, processes and the network are not the guest's as long as its interpreter and Node's permissions hold. That is
- * much for QuickJS, and depth rather than a boundary for CPython.
+ * much for QuickJS, and depth rather than a boundary for CPython. The kernel's limit of private memory is one process's,
+ * and of no memory that it shares.
  */
 const CAPABILITIES: Capabilities = {
   wall: 'hard',
   cpu: onUnix,
-  memory: process.platform === 'linux' ? 'hard' : 'soft',
+  memory: 'soft',
   network: 'soft',
   filesystem: 'soft',
   pids: 'soft',

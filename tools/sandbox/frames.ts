@@ -37,7 +37,9 @@ export function frameReader(maxBytes: number, onFrame: (json: string) => void): 
   let length: number | undefined
 
   function take(bytes: number): Buffer {
-    const all = Buffer.concat(chunks)
+    const [only = Buffer.alloc(0), ...more] = chunks
+    // Many small frames come in one piece, which is not copied for each.
+    const all = more.length === 0 ? only : Buffer.concat(chunks)
     chunks = [all.subarray(bytes)]
     held -= bytes
     return all.subarray(0, bytes)

@@ -48,6 +48,8 @@ export interface SqlSettings {
 const CONNECTIONS = 4
 const CONNECT_MS = 3_000
 const LOCK_MS = 1_000
+/** Bytes that the server may say in one transaction: an error repeats the value that it is about, which may have a gigabyte. */
+const MAX_SAID = 8 * 1024 * 1024
 
 /** Opens connections when they are needed. Close it. */
 export function createSqlAccess(settings: SqlSettings): SqlAccess & { close(): Promise<void> } {
@@ -102,6 +104,7 @@ function transactionOn(pool: pg.Pool, tables: string[]): SqlDatabase['transactio
     // The server notices within a second that nobody waits any more: see `settingsOf`.
     const abandon = () => client.release(true)
     signal.addEventListener('abort', abandon, { once: true })
+    const unbound = boundBy(client)
     let usable = false
     try {
       await client.query(`begin transaction ${kind.mode}; ${settingsOf(kind, schemas)}`)
@@ -120,10 +123,26 @@ function transactionOn(pool: pg.Pool, tables: string[]): SqlDatabase['transactio
       )
       throw explainSql(error)
     } finally {
+      unbound()
       signal.removeEventListener('abort', abandon)
       if (!signal.aborted) client.release(!usable)
     }
   }
+}
+
+/** Ends a connection that says too much, as it says it. Returns how to stop listening. */
+function boundBy(client: pg.PoolClient): () => void {
+  const { stream } = (client as unknown as { connection: pg.Connection }).connection
+  let said = 0
+  const count = (chunk: Buffer) => {
+    said += chunk.length
+    if (said > MAX_SAID)
+      stream.destroy(
+        new ToolError('INVALID_ARGS', `The database said more than ${MAX_SAID} bytes. Ask for less.`),
+      )
+  }
+  stream.on('data', count)
+  return () => void stream.off('data', count)
 }
 
 /**

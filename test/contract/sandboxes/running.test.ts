@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Services } from '../../../runtime/services.ts'
+import { findCgroups } from '../../../tools/sandbox/cgroup.ts'
 import type { ToolCallContext } from '../../../tools/define.ts'
 import { permit } from '../../../tools/permit.ts'
 import { runJavascript } from '../../../tools/run-javascript.ts'
@@ -68,9 +69,19 @@ describe.for(await workingBackends())('%s', (name) => {
   test('the probe runs code, and says what is enforced', async () => {
     const probed = await stage.backend.probe()
     const outside = name === 'bubblewrap' ? 'hard' : 'soft'
+    const cgroups = name === 'bubblewrap' ? findCgroups() : undefined
+    await cgroups?.close()
+    const together = cgroups === undefined ? 'soft' : 'hard'
     expect(probed).toMatchObject({
       ok: true,
-      capabilities: { wall: 'hard', output: 'hard', network: outside, filesystem: outside },
+      capabilities: {
+        wall: 'hard',
+        output: 'hard',
+        network: outside,
+        filesystem: outside,
+        memory: together,
+        pids: together,
+      },
     })
   })
 

@@ -87,6 +87,18 @@ describe.runIf(working.includes('bubblewrap'))('whoever breaks out into bubblewr
     expect(Number(stdout.trim().split(' ').at(-1))).toBeLessThan(DATA_BYTES / MIB)
   })
 
+  test('gets no more with several processes where there is a control group', async ({ skip }) => {
+    if (cgroups === undefined) skip('this host grants no control group')
+    const fill =
+      "const l = []; for (let i = 0; i < 300; i++) l.push(new Uint8Array(1 << 20).fill(1)); console.log('full'); setTimeout(() => {}, 1500)"
+    const { stdout } = await escape(
+      `const { spawn } = require('child_process')
+       for (let i = 0; i < 6; i++) spawn(process.execPath, ['-e', ${JSON.stringify(fill)}], { stdio: ['ignore', 'inherit', 'ignore'] })`,
+    )
+    // 1.8 GB in all; the group has one.
+    expect(stdout.trim().split('\n').filter(Boolean).length).toBeLessThan(4)
+  })
+
   test('cannot fill the host with processes where there is a control group', async ({ skip }) => {
     if (cgroups === undefined) skip('this host grants no control group')
     const { stdout } = await escape(

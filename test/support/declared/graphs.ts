@@ -39,6 +39,7 @@ const keyed = (name: string, secrets: string[]) =>
     secrets,
     run: ({ note: text }, call) => {
       const secret = call.secret('HOLDPOINT_TEST_KEY')
+      if (text === 'longer') return Promise.resolve(call.secret('HOLDPOINT_TEST_LONGER_KEY'))
       if (text === 'throws') return Promise.reject(new ToolError('INTERNAL', `401 for ${secret}`))
       return Promise.resolve({ [`key ${secret}`]: `It says ${secret}, and has ${secret.length} characters.` })
     },
@@ -51,12 +52,35 @@ const long = defineTool({
   run: () => Promise.resolve({ lines: Array.from({ length: 1_000 }, (_, n) => `line ${n}`) }),
 })
 
+/** What it is told to throw has a megabyte. */
+const wordy = defineTool({
+  ...free,
+  name: 'wordy',
+  run: () => Promise.reject(new ToolError('INVALID_ARGS', `It begins here.${'x'.repeat(1_000_000)}`)),
+})
+
+/** Breaks off in the middle, and nobody can say what became of it. */
+const lost = defineTool({
+  ...free,
+  name: 'lost',
+  effect: 'once',
+  timeoutMs: 500,
+  run: () => Promise.reject(new Error('The network is away.')),
+  probe: ({ note: text }) =>
+    text === 'hangs'
+      ? new Promise(() => {})
+      : Promise.reject(new Error('Not even with the key sk-of-the-probe.')),
+})
+
 export const tools = [
+  wordy,
+  lost,
   typed,
   flaky('flaky', 'none', 2),
   flaky('flaky_again', 'idempotent', 2),
   flaky('flaky_once', 'once', 2),
   keyed('keyed', ['HOLDPOINT_TEST_KEY']),
+  keyed('keyed_longer', ['HOLDPOINT_TEST_KEY', 'HOLDPOINT_TEST_LONGER_KEY']),
   keyed('keyed_undeclared', []),
   keyed('keyed_missing', ['HOLDPOINT_TEST_KEY', 'HOLDPOINT_TEST_NONE']),
   long,
