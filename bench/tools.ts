@@ -10,6 +10,7 @@ import { Services } from '../runtime/services.ts'
 import { WORKSPACES } from '../runtime/workspaces.ts'
 import { startScriptedModel } from '../test/support/scripted-model.ts'
 import { spawnServer } from '../test/support/server.ts'
+import { reachOf } from '../tools/capabilities.ts'
 import type { Tool, ToolCallContext } from '../tools/define.ts'
 import { permit } from '../tools/permit.ts'
 import { runJavascript } from '../tools/run-javascript.ts'
@@ -122,7 +123,7 @@ function contextOf(threadId: string, services: Services): ToolCallContext {
     attempt: id,
     signal,
     secret: () => '',
-    service: (key) => services.get(key),
+    ...reachOf({ name: 'bench' }, threadId, services, signal),
   }
 }
 

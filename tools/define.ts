@@ -3,7 +3,8 @@ import { StructuredTool, type StructuredToolInterface, type ToolRunnableConfig }
 import type { z } from 'zod'
 import type { Preview } from '../runtime/preview.ts'
 import { currentRun } from '../runtime/run-context.ts'
-import { serviceKey, type ServiceKey, type Services } from '../runtime/services.ts'
+import { serviceKey, type Services } from '../runtime/services.ts'
+import type { Capabilities, Reach } from './capabilities.ts'
 import { onlyPermitted } from './permit.ts'
 
 /** How much harm a wrong call can do. It decides who has to approve it (tools/policy.ts). */
@@ -29,8 +30,8 @@ export class ToolError extends Error {
   }
 }
 
-/** What a tool knows of the call that it executes. */
-export interface ToolCallContext {
+/** What a tool knows of the call that it executes, and what it is handed for it. */
+export interface ToolCallContext extends Reach {
   threadId: string
   callId: string
   /** The same for every execution of the same call: hand it to whatever performs the effect. */
@@ -41,11 +42,10 @@ export interface ToolCallContext {
   signal: AbortSignal
   /** One of the tool's `secrets`. The call is refused where the operator has not given it. */
   secret(name: string): string
-  service<T>(key: ServiceKey<T>): T
 }
 
 /** What a preview knows of the call. Its signal is aborted after 5 seconds, and when the run is. */
-export type PreviewContext = Pick<ToolCallContext, 'threadId' | 'callId' | 'signal' | 'service'>
+export type PreviewContext = Pick<ToolCallContext, 'threadId' | 'callId' | 'signal' | keyof Reach>
 
 /**
  * What became of an execution that nobody heard of again. `can_no_longer_happen`: it has not happened, and whoever was
@@ -67,6 +67,11 @@ export interface Tool<Schema extends z.ZodObject = z.ZodObject> {
   effect: Effect | ((args: z.output<Schema>) => Effect)
   /** Nobody but us can write into its results. Unset: others can, and the policy may ask whether they have been read. */
   trusted?: boolean
+  /**
+   * What it needs of the outside: `call.fetch`, `call.files` and `call.query` reach that and nothing else. It bounds what
+   * the tool is handed; its own code runs in the server's process and is not kept from anything.
+   */
+  capabilities?: Capabilities
   /** Names of the secrets that it needs (`HOLDPOINT_TOOL_SECRETS`): in its results their values are hidden. */
   secrets?: string[]
   /** What `run` returns. Anything else is an `INTERNAL` error; fields that it does not name are dropped. */

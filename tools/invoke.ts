@@ -5,6 +5,7 @@ import { encode, type Json, toJson } from '../runtime/json.ts'
 import { LeaseLost } from '../runtime/lease.ts'
 import type { RunContext } from '../runtime/run-context.ts'
 import { WORKSPACES } from '../runtime/workspaces.ts'
+import { reachOf } from './capabilities.ts'
 import { cleanText, mapTexts } from './clean-text.ts'
 import { type Effect, type Tool, type ToolCallContext, ToolError, type ToolErrorCode } from './define.ts'
 import { permit } from './permit.ts'
@@ -115,7 +116,7 @@ export function contextOf(invocation: Omit<Invocation, 'effect'>, signal: AbortS
     idempotencyKey: idempotencyKey(call.key, hash),
     attempt,
     signal,
-    service: (key) => run.services.get(key),
+    ...reachOf(tool, call.key.threadId, run.services, signal),
     secret(name) {
       if (tool.secrets?.includes(name) !== true) throw new Error(`${tool.name} declares no secret "${name}".`)
       const value = run.services.find(SECRETS)?.get(name)

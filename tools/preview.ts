@@ -2,6 +2,7 @@ import { Preview, MAX_PREVIEW, NOTHING_SHOWN, previewHash, type Shown } from '..
 import type { CallKey } from '../runtime/call.ts'
 import type { Json } from '../runtime/json.ts'
 import type { RunContext } from '../runtime/run-context.ts'
+import { reachOf } from './capabilities.ts'
 import { type Tool, ToolError } from './define.ts'
 
 /** The longest that whoever asks for an approval waits for the preview. */
@@ -23,7 +24,7 @@ export async function showCall(
   signal.addEventListener('abort', abort, { once: true })
   try {
     run.signal.throwIfAborted()
-    const call = { threadId, callId, signal, service: run.services.get.bind(run.services) }
+    const call = { threadId, callId, signal, ...reachOf(tool, threadId, run.services, signal) }
     return shown(await Promise.race([tool.preview(args, call), aborted.promise]))
   } catch (error) {
     run.signal.throwIfAborted()

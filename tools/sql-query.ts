@@ -1,11 +1,9 @@
 import { z } from 'zod'
 import { defineTool } from './define.ts'
-import { type SqlDatabase, SQL_ACCESS } from './sql/access.ts'
-import { readRows } from './sql/read-rows.ts'
+import { SQL_ACCESS } from './sql/access.ts'
+import { READ, readFrom, readingOf, readSelect } from './sql/read-from.ts'
 import { checkNames } from './sql/resolve-names.ts'
-import { readStatement, refused } from './sql/statement.ts'
 
-const STATEMENT_MS = 5_000
 const MAX_PLAN = 8_000
 
 export const sqlText = z
@@ -31,22 +29,13 @@ export const sqlQuery = defineTool({
   outputLimit: 64_000,
   isSetUp: (services) => services.find(SQL_ACCESS)?.reading !== undefined,
 
-  async run({ query, max_rows }, call) {
-    const database = readingOf(call.service(SQL_ACCESS).reading)
-    const statement = await readStatement(query)
-    if (statement.kind !== 'select')
-      throw refused(`sql_query only reads: a ${statement.kind} is for sql_execute.`)
-    return await database.transaction(READ, call.signal, async (sql) => {
-      await checkNames(statement, database, sql)
-      return await readRows(sql, statement.text, max_rows)
-    })
-  },
+  run: ({ query, max_rows }, call) =>
+    readFrom(call.service(SQL_ACCESS).reading, query, max_rows, call.signal),
 
   /** The plan, without its estimates, which change with every row. */
   async preview({ query }, call) {
     const database = readingOf(call.service(SQL_ACCESS).reading)
-    const statement = await readStatement(query)
-    if (statement.kind !== 'select') throw refused('sql_query only reads.')
+    const statement = await readSelect(query)
     const plan = await database.transaction(READ, call.signal, async (sql) => {
       await checkNames(statement, database, sql)
       const { rows } = await sql.query<{ 'QUERY PLAN': string }>(`explain (costs off)\n${statement.text}`)
@@ -55,11 +44,3 @@ export const sqlQuery = defineTool({
     return { kind: 'text', text: plan.slice(0, MAX_PLAN) }
   },
 })
-
-const READ = { mode: 'read only', ends: 'rollback', timeoutMs: STATEMENT_MS } as const
-
-function readingOf(database: SqlDatabase | undefined): SqlDatabase {
-  if (database === undefined)
-    throw refused('No database is set up for sql_query. The operator has to set HOLDPOINT_SQL_URL.')
-  return database
-}

@@ -22,13 +22,15 @@ onPostgres((database) => {
       request.on('data', (chunk: Buffer) => (body += chunk.toString()))
       request.on('end', () => {
         asked.push({ headers: request.headers, body })
-        if (body.includes('missing')) response.writeHead(404).end()
-        else if (asked.length === 1) response.writeHead(503).end()
+        if (asked.length === 1) response.writeHead(503).end()
         else response.end(JSON.stringify({ refund: 'r-1', internal: 'of no concern' }))
       })
     })
     await new Promise<void>((done) => payments?.listen(0, '127.0.0.1', done))
-    process.env['PAY_URL'] = `http://127.0.0.1:${(payments.address() as AddressInfo).port}`
+    const host = `127.0.0.1:${(payments.address() as AddressInfo).port}`
+    process.env['PAY_HOST'] = host
+    process.env['PAY_URL'] = `http://${host}`
+    env['HOLDPOINT_HTTP_PRIVATE_HOSTS'] = host
     process.env['PAY_KEY'] = 'the key of the payments'
     folder = await temporaryDirectory()
     const docs = await readFile(join(ROOT, 'docs/tools.md'), 'utf8')
@@ -46,12 +48,12 @@ onPostgres((database) => {
   })
   const stage = useStage(database, env)
 
-  test('the tool of docs/tools.md waits for a person, shows what it would do, and does it with its key', async () => {
+  test('the tool of docs/tools.md waits for a person, and does what it says with its key', async () => {
     const threadId = await stage.thread()
     stage.play({ toolCalls: [{ name: 'refund', args: { order: 'A-7', cents: 1_250 } }] })
     await stage.client.runs.wait(threadId, 'support', { input: says('Refund it.') })
     const [hold] = await stage.holds(threadId)
-    expect(hold).toMatchObject({ risk: 'medium', preview: { text: '12.50 EUR of order A-7' } })
+    expect(hold).toMatchObject({ risk: 'medium', args: { order: 'A-7', cents: 1_250 } })
     expect(asked).toEqual([])
     stage.model.play([{ content: 'Refunded.' }])
     const decided = await stage.decide(hold?.approval_id ?? '', { type: 'approve' })

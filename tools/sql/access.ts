@@ -74,7 +74,7 @@ export function createSqlAccess(settings: SqlSettings): SqlAccess & { close(): P
 }
 
 /** The schema is `public` where none is said. */
-function qualified(name: string): string {
+export function qualified(name: string): string {
   return name.includes('.') ? name : `public.${name}`
 }
 

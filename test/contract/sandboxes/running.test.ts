@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Services } from '../../../runtime/services.ts'
 import { findCgroups } from '../../../tools/sandbox/cgroup.ts'
 import type { ToolCallContext } from '../../../tools/define.ts'
+import { reachOf } from '../../../tools/capabilities.ts'
 import { permit } from '../../../tools/permit.ts'
 import { runJavascript } from '../../../tools/run-javascript.ts'
 import { runPython } from '../../../tools/run-python.ts'
@@ -164,14 +165,15 @@ describe.for(await workingBackends())('%s', (name) => {
     test('the tool returns the value, and turns what went wrong into what the model can use', async () => {
       const tool = TOOLS[language]
       const services = new Services().with(SANDBOX, stage.backend)
+      const signal = AbortSignal.timeout(20_000)
       const call: ToolCallContext = {
         threadId: THREAD,
         callId: 'call-1',
         idempotencyKey: 'key-1',
         attempt: 'attempt-1',
-        signal: AbortSignal.timeout(20_000),
+        signal,
         secret: () => '',
-        service: (key) => services.get(key),
+        ...reachOf(tool, THREAD, services, signal),
       }
       const use = (code: string) => tool.run({ code }, permit(tool, { ...call }))
       expect(await use('6 * 7')).toEqual({ value: 42, stdout: '' })

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { Services } from '../../../runtime/services.ts'
 import { WORKSPACES } from '../../../runtime/workspaces.ts'
 import type { ToolCallContext } from '../../../tools/define.ts'
+import { reachOf } from '../../../tools/capabilities.ts'
 import { permit } from '../../../tools/permit.ts'
 import { readFile } from '../../../tools/read-file.ts'
 import { runJavascript } from '../../../tools/run-javascript.ts'
@@ -18,14 +19,15 @@ let call: ToolCallContext
 beforeAll(async () => {
   stage = await openStage('child')
   const services = new Services().with(SANDBOX, stage.backend).with(WORKSPACES, stage.workspaces)
+  const signal = AbortSignal.timeout(120_000)
   call = {
     threadId: THREAD,
     callId: 'call/1',
     idempotencyKey: 'key-1',
     attempt: 'attempt-1',
-    signal: AbortSignal.timeout(120_000),
+    signal,
     secret: () => '',
-    service: (key) => services.get(key),
+    ...reachOf(searchFiles, THREAD, services, signal),
   }
 })
 

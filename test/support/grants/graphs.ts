@@ -4,6 +4,8 @@ import { ToolNode } from '@langchain/langgraph/prebuilt'
 import { reactGraph } from '../../../graphs/react.ts'
 import { callTools } from '../../../nodes/call-tools.ts'
 import { AgentState } from '../../../nodes/state.ts'
+import { Services } from '../../../runtime/services.ts'
+import { reachOf } from '../../../tools/capabilities.ts'
 import type { ToolCallContext } from '../../../tools/define.ts'
 import { put, tools } from './tools.ts'
 
@@ -28,16 +30,15 @@ export const byHand = new StateGraph(AgentState)
   .addNode('calls', async ({ messages }) => {
     const call = messages.findLast((message) => message instanceof AIMessage)?.tool_calls?.[0]
     const args = { note: String(call?.args['note']) }
+    const { signal } = new AbortController()
     const context: ToolCallContext = {
       threadId: 'forged',
       callId: 'forged',
       idempotencyKey: 'forged',
       attempt: 'forged',
-      signal: new AbortController().signal,
+      signal,
       secret: () => '',
-      service: () => {
-        throw new Error('There is none.')
-      },
+      ...reachOf(put, 'forged', new Services(), signal),
     }
     const invoke = (put as { invoke?: (args: unknown) => Promise<unknown> }).invoke
     const tries = await Promise.allSettled([
