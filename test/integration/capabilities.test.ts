@@ -24,7 +24,7 @@ describe('a tool is handed what it declares: ', () => {
   const host = () => `127.0.0.1:${(server?.address() as AddressInfo | undefined)?.port ?? 0}`
   beforeAll(async () => {
     server = createServer(({ method, url, headers }, response) => {
-      journal.push(`${method} ${url} ${headers['x-key'] ?? ''}`)
+      journal.push(`${method} ${url} ${String(headers['x-key'] ?? '')}`)
       if (url === '/away') response.writeHead(302, { location: `http://localhost:${port()}/stolen` }).end()
       else if (url === '/none') response.writeHead(204).end()
       else if (url === '/much') response.end(Buffer.alloc(9 * 1024 * 1024))
