@@ -68,13 +68,16 @@ async function evaluate(
 ): Promise<Outcome> {
   const deadline = performance.now() + limits.wallMs
   const expired = () => performance.now() > deadline
-  vm.runtime.setInterruptHandler(expired)
   const calls = createCalls(vm, outside)
   const { finish, describe } = installPrelude(vm, outside, calls.start)
+  // From here on: what is interrupted ends with an error, and our own words are to be there by then.
+  vm.runtime.setInterruptHandler(expired)
   const timeout: Outcome = { status: 'timeout', message: `The code ran for more than ${limits.wallMs} ms.` }
 
   function failed(thrown: QuickJSHandle): Outcome {
-    const text = vm.getString(vm.unwrapResult(vm.callFunction(describe, vm.undefined, thrown)))
+    const described = vm.callFunction(describe, vm.undefined, thrown)
+    if (expired()) return timeout
+    const text = vm.getString(vm.unwrapResult(described))
     const { message, line, memory } = JSON.parse(text) as { message: string; line?: number; memory: boolean }
     if (memory) return outOfMemory(limits)
     return { status: 'guest_error', message: message.slice(0, MAX_MESSAGE), line }
@@ -83,7 +86,9 @@ async function evaluate(
   const evaluated = evaluateScript(vm, code)
   if (expired()) return timeout
   if ('error' in evaluated) return failed(evaluated.error)
-  const promise = vm.unwrapResult(vm.callFunction(finish, vm.undefined, evaluated.value))
+  const finished = vm.callFunction(finish, vm.undefined, evaluated.value)
+  if (expired()) return timeout
+  const promise = vm.unwrapResult(finished)
   for (;;) {
     while (vm.runtime.hasPendingJob() && !expired()) vm.runtime.executePendingJobs(SLICE).dispose()
     if (expired()) return timeout

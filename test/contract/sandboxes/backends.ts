@@ -38,6 +38,7 @@ export interface Stage {
     code: string,
     limits?: Partial<Limits>,
     signal?: AbortSignal,
+    threadId?: string,
   ): ReturnType<Awaited<ReturnType<SandboxBackend['open']>>['run']>
   close(): Promise<void>
 }
@@ -53,8 +54,8 @@ export async function openStage(
     root,
     workspaces,
     backend,
-    async run(language, code, limits, signal) {
-      const sandbox = await backend.open({ threadId: THREAD, language, limits })
+    async run(language, code, limits, signal, threadId = THREAD) {
+      const sandbox = await backend.open({ threadId, language, limits })
       try {
         return await sandbox.run(code, { signal })
       } finally {

@@ -8,6 +8,7 @@ export const JAVASCRIPT_ATTACKS: Attacks = {
   'endless loop': ['for (;;) {}', 'timeout'],
   'endless loop that catches': ['for (;;) { try { for (;;) {} } catch {} }', 'timeout'],
   'endless loop in a getter of the result': ['({ get a() { for (;;) {} } })', 'timeout'],
+  'endless loop in the message of what is thrown': ['throw { get message() { for (;;) {} } }', 'timeout'],
   'endless loop in toJSON': ['({ toJSON() { for (;;) {} } })', 'timeout'],
   'native call starvation': ['const a = new Array(2e6).fill(1); for (;;) a.indexOf(2)', 'timeout', 'memory'],
   'one endless native call': ['new Array(2 ** 32 - 1).indexOf(1)', 'timeout'],
