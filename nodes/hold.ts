@@ -3,6 +3,7 @@ import { approvalId, type CallKey } from '../runtime/call.ts'
 import { HoldAnswer, type HoldRequest } from '../runtime/hold.ts'
 import { NOTHING_SHOWN } from '../runtime/preview.ts'
 import { currentRun } from '../runtime/run-context.ts'
+import { argsSchemaOf } from '../tools/args-schema.ts'
 import type { Tool } from '../tools/define.ts'
 import { type Call, judge } from '../tools/policy.ts'
 import { showCall } from '../tools/preview.ts'
@@ -60,7 +61,8 @@ async function requestOf(tools: Tool[], call: Call): Promise<HoldRequest | undef
   const run = currentRun()
   const tool = tools.find(({ name }) => name === call.tool)
   const shown = tool && run ? await showCall(tool, verdict.args, call.key, run) : NOTHING_SHOWN
-  return { ...verdict, ...shown, kind: 'tool', replaces: null }
+  const args_schema = tool === undefined ? null : argsSchemaOf(tool)
+  return { ...verdict, ...shown, kind: 'tool', replaces: null, args_schema }
 }
 
 /** By LangGraph's own note of the task. Where that is missing the question is only made again. */

@@ -88,7 +88,7 @@ export function byHand({ services, checkArgs }: { services: Services; checkArgs:
       }
       const said = asked.map((hold, index) => {
         const decision = decisions[index] ?? { type: 'reject' as const }
-        const edited = decision.type === 'edit' ? checkArgs(hold.tool, decision.args ?? null) : undefined
+        const edited = decision.type === 'edit' ? checkArgs(hold, decision.args ?? null) : undefined
         const args = decision.type === 'approve' ? hold.args : edited?.args
         const call = { threadId, messageId: hold.message_id, callId: hold.call_id }
         const { type, message } = decision
@@ -106,6 +106,7 @@ export function byHand({ services, checkArgs }: { services: Services; checkArgs:
             previewHash: edited === undefined ? hold.preview_hash : null,
             begun: false,
             lapsed: false,
+            unread: edited?.checkedBy === 'schema',
           })
         } else if (hold.replaces !== null && (type === 'reject' || type === 'respond')) {
           answers.set(nameOf(call), { type, ...(message === undefined ? {} : { message }) })

@@ -74,6 +74,8 @@ export interface Comment {
 export interface RecordedDecision extends Omit<Decision, 'args_hash'> {
   by: string
   at: string
+  /** With `edit`: whoever took it had not the tool, and asked the hold's `args_schema` alone. */
+  checked_by?: 'schema'
 }
 
 const DAY_S = 86_400
@@ -138,6 +140,8 @@ export interface Hold {
   tool_version: string
   args: Json
   args_hash: string
+  /** What the tool takes, as JSON Schema; null: it could not be written, or what is asked is not to be edited. */
+  args_schema: Json
   /** What the call would do, as the tool said when it was asked for; null: `no_preview` may say why. */
   preview: Preview | null
   preview_hash: string | null
@@ -192,6 +196,8 @@ export interface EditedArgs {
   hash: string
   needs: Needs
   shown: Shown
+  /** The tool itself has not read them: it is not known here. */
+  checkedBy?: 'schema'
 }
 
 /** What the hold node asks for one call; every entry becomes a hold. */
@@ -212,6 +218,7 @@ export const HoldRequest = z.object({
   policy_version: z.string().default(''),
   needs: Needs.default(ONE_PERSON),
   tool_version: z.string().default(''),
+  args_schema: z.json().default(null),
   preview: Preview.nullable().default(null),
   preview_hash: z.string().nullable().default(null),
   no_preview: z.string().nullable().default(null),

@@ -1,14 +1,24 @@
 import { z } from 'zod'
 import { argsHash, hasCanonicalForm } from './call.ts'
 import { RuntimeError } from './errors.ts'
-import { type Decision, type EditedArgs, type Hold, holdsOf, type InterruptAnswer } from './hold.ts'
+import {
+  type Decision,
+  type EditedArgs,
+  type Hold,
+  type HoldRequest,
+  holdsOf,
+  type InterruptAnswer,
+} from './hold.ts'
 import type { Interop } from './interop.ts'
 import type { Json } from './json.ts'
 import type { Person } from './people.ts'
 import type { Thread } from './thread.ts'
 
-/** Arguments as the tool's schema reads them, or `invalid_decision`. */
-export type CheckArgs = (tool: string, args: Json) => Pick<EditedArgs, 'args' | 'hash'>
+/** Arguments as the schema of the tool that was held reads them, or `invalid_decision`. */
+export type CheckArgs = (
+  hold: Pick<HoldRequest, 'tool' | 'tool_version' | 'args_schema'>,
+  args: Json,
+) => Pick<EditedArgs, 'args' | 'hash' | 'checkedBy'>
 
 /**
  * As that, as the policy judges them, and as the tool shows the call: what is denied throws `invalid_decision`, and whoever

@@ -31,6 +31,8 @@ export interface Release {
   begun: boolean
   /** Nobody has used it, and its time is over. */
   lapsed: boolean
+  /** Somebody edited the arguments where the tool was not known: it has neither read them nor shown what they would do. */
+  unread: boolean
 }
 
 /** It still waits, as it was asked; or people said something instead of releasing it. */

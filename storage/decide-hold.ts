@@ -104,6 +104,7 @@ export async function recordDecision(
   const recorded: RecordedDecision = {
     type: decision.type,
     ...(edited === undefined ? {} : { args: edited.args }),
+    ...(edited?.checkedBy === undefined ? {} : { checked_by: edited.checkedBy }),
     ...(decision.message === undefined ? {} : { message: decision.message }),
     by: by.identity,
     at: new Date().toISOString(),

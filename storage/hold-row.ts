@@ -2,7 +2,7 @@ import type { Hold } from '../runtime/hold.ts'
 import type { Queryable } from './database.ts'
 
 export const HOLD_COLUMNS = `thread_id, approval_id, run_id, assistant_id, graph_id, tenant_id, requested_by, requester, requester_roles, interrupt_id, kind, message_id,
-  call_id, tool, tool_version, args, args_hash, preview, preview_hash, no_preview, replaces, risk, reason, rule, policy_version, needs, status, decisions, votes, proposal, comments, escalated_at,
+  call_id, tool, tool_version, args, args_hash, args_schema, preview, preview_hash, no_preview, replaces, risk, reason, rule, policy_version, needs, status, decisions, votes, proposal, comments, escalated_at,
   resumed_run_id, created_at, expires_at, decided_at`
 
 const OF_INTERRUPTS = `

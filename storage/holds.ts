@@ -81,6 +81,7 @@ export function createHolds(db: Database): Holds {
     async released(call) {
       const row = await newestOf(db, call)
       if (row === undefined || row.released_hash === null) return undefined
+      const edit = row.decisions.findLast(({ type }) => type === 'edit')
       return {
         approvalId: row.approval_id,
         tool: row.tool,
@@ -92,6 +93,7 @@ export function createHolds(db: Database): Holds {
         previewHash: row.status === 'edited' ? (row.proposal?.preview_hash ?? null) : row.preview_hash,
         begun: row.begun,
         lapsed: row.lapsed,
+        unread: row.status === 'edited' && edit?.checked_by === 'schema',
       }
     },
     async askedAgain(call) {

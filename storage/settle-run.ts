@@ -40,27 +40,39 @@ const SETTLE = prepared(`
 const NOT_SETTLED = '22012'
 
 // A call that was held before and is held again (a fork, a replay, a change of what it would do) asks again, and what
-// released it before does so no more. The arguments travel as text of their own: json_to_recordset reads every string,
-// and stops at the NUL that a json column would keep.
+// released it before does so no more. What replaces an approval is also the wish of whoever wrote the arguments that were
+// released. These travel as text of their own: json_to_recordset reads every string, and stops at the NUL that a json
+// column would keep.
 const INSERT_HOLDS = `
   insert into holds (thread_id, approval_id, run_id, assistant_id, graph_id, tenant_id, requested_by, requester_roles, interrupt_id, kind,
-    message_id, call_id, tool, tool_version, args, args_hash, preview, preview_hash, no_preview, replaces, risk, reason,
-    rule, policy_version, needs, expires_at)
-  select $1, h.approval_id, $2, $3, $4, $5, $6::text[], $25::text[], h.interrupt_id, h.kind, h.message_id, h.call_id, h.tool, h.tool_version,
-    h.args::json, h.args_hash, h.preview::json, h.preview_hash, h.no_preview, h.replaces, h.risk, h.reason,
+    message_id, call_id, tool, tool_version, args, args_hash, args_schema, preview, preview_hash, no_preview, replaces, risk,
+    reason, rule, policy_version, needs, expires_at)
+  select $1, h.approval_id, $2, $3, $4, $5,
+    $6::text[] || array(
+      select distinct one from unnest(before.requested_by || before.author) as one where one <> all ($6) order by 1
+    ), $26::text[], h.interrupt_id, h.kind, h.message_id, h.call_id, h.tool, h.tool_version,
+    h.args::json, h.args_hash, h.args_schema::json, h.preview::json, h.preview_hash, h.no_preview, h.replaces, h.risk, h.reason,
     h.rule, h.policy_version, h.needs::jsonb,
     now() + make_interval(secs => (h.needs::jsonb ->> 'expires_in')::double precision)
   from unnest($7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
       $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[],
-      $23::text[], $24::uuid[])
+      $23::text[], $24::uuid[], $25::text[])
     as h (approval_id, interrupt_id, kind, message_id, call_id, tool, args, args_hash, risk, reason, rule,
-      policy_version, needs, tool_version, preview, preview_hash, no_preview, replaces)
+      policy_version, needs, tool_version, preview, preview_hash, no_preview, replaces, args_schema)
+  left join lateral (
+    select requested_by, array(
+      select word ->> 'by' from json_array_elements(decisions) with ordinality as said (word, place)
+      where status = 'edited' and word ->> 'type' = 'edit' order by place desc limit 1
+    ) as author
+    from holds where thread_id = $1 and approval_id = h.replaces
+  ) before on true
   on conflict (thread_id, approval_id) do update
   set status = 'pending', votes = '[]', proposal = null, escalated_at = null, interrupt_id = excluded.interrupt_id, run_id = excluded.run_id, released_hash = null,
     requested_by = array(select distinct unnest(holds.requested_by || excluded.requested_by) order by 1), requester_roles = excluded.requester_roles,
     risk = excluded.risk, reason = excluded.reason, rule = excluded.rule,
     policy_version = excluded.policy_version, needs = excluded.needs, resumed_run_id = null, decided_at = null,
-    cancelled_by = null, expires_at = excluded.expires_at, tool_version = excluded.tool_version, preview = excluded.preview,
+    cancelled_by = null, expires_at = excluded.expires_at, tool_version = excluded.tool_version,
+    args_schema = excluded.args_schema, preview = excluded.preview,
     preview_hash = excluded.preview_hash, no_preview = excluded.no_preview
   where holds.interrupt_id <> excluded.interrupt_id or holds.status = 'cancelled'
   returning ${HELD}, replaces`
@@ -215,6 +227,7 @@ function writeHolds(
     holds.map(({ preview_hash }) => preview_hash),
     holds.map(({ no_preview }) => no_preview),
     holds.map(({ replaces }) => replaces),
+    holds.map(({ args_schema: schema }) => (schema === null ? null : JSON.stringify(schema))),
     run.requester_roles,
   ])
   return [stale, inserted.then(({ rows }) => askedFor(client, run, rows, modelsIn(state.values)))]

@@ -1,6 +1,6 @@
-import { approvalId, grantHash } from '../runtime/call.ts'
+import { approvalId, argsHash, grantHash, hasCanonicalForm } from '../runtime/call.ts'
 import { type HoldRequest, peopleOf } from '../runtime/hold.ts'
-import { NOTHING_SHOWN, type Shown } from '../runtime/preview.ts'
+import type { Json } from '../runtime/json.ts'
 import { admitted, isQuorum } from '../runtime/quorum.ts'
 import type { Answer, Release, RunContext } from '../runtime/run-context.ts'
 import type { Tool } from './define.ts'
@@ -23,20 +23,30 @@ export async function clear(tool: Tool, verdict: Verdict, call: Call, run: RunCo
   if (action !== 'hold')
     return (call.held && (await asked(call, run))) || { state: 'cleared', grant: undefined }
   const release = await run.grants.released(call.key)
-  if (release?.hash !== verdict.args_hash || release.tool !== tool.name) {
+  if (release === undefined || !isOf(release, tool, verdict, call)) {
     const none = `${call.tool} needs a person's approval for exactly these arguments, and has none.`
     return (await asked(call, run)) ?? { state: 'refused', reason: none }
   }
   const voices = admitted(release.votes, needs, release.escalated)
-  if (!isQuorum(voices, needs)) {
+  const enough = isQuorum(voices, needs)
+  if (!enough && (release.begun || !release.unread)) {
     const of = voices.length < release.votes.length ? ` of ${needs.who.join(', ')}` : ''
     const few = `${call.tool} needs ${peopleOf(needs)}${of} to approve exactly these arguments, and has ${voices.length}.`
     return { state: 'refused', reason: few }
   }
   // What was begun with the grant, and what a person said of that, is the ledger's: the world has moved by it.
-  const ask = release.begun ? undefined : await askAgain(tool, verdict, release, { call, run })
+  const ask = release.begun ? undefined : await askAgain(tool, verdict, release, { call, run, enough })
   if (ask !== undefined) return { state: 'outdated', ask }
   return { state: 'cleared', grant: grantHash(call.key, tool, verdict.args) }
+}
+
+/** Arguments that the tool has not read are released as somebody wrote them: it may read them as others. */
+function isOf(release: Release, tool: Tool, { args_hash: hash }: Verdict, { args }: Call): boolean {
+  if (release.tool !== tool.name) return false
+  const given = args as Json
+  return (
+    release.hash === hash || (release.unread && hasCanonicalForm(given) && release.hash === argsHash(given))
+  )
 }
 
 /** What became of a call that people were asked of again. Where it still waits, its question stays the same. */
@@ -50,34 +60,39 @@ async function askAgain(
   tool: Tool,
   verdict: Verdict,
   release: Release,
-  { call, run }: { call: Call; run: RunContext },
+  { call, run, enough }: { call: Call; run: RunContext; enough: boolean },
 ): Promise<HoldRequest | undefined> {
-  const compares = release.previewHash !== null
-  const redeployed = release.toolVersion !== tool.version
-  const stale = redeployed || release.lapsed
-  const shown = compares || stale ? await showCall(tool, verdict.args, call.key, run) : NOTHING_SHOWN
-  if (!stale && shown.preview_hash === release.previewHash) return undefined
-  return requestAgain(tool, verdict, release, { shown, key: call.key, redeployed })
-}
-
-function requestAgain(
-  tool: Tool,
-  { action: _, ...verdict }: Verdict,
-  { approvalId: replaces, toolVersion, lapsed }: Release,
-  { shown, key, redeployed }: { shown: Shown; key: Call['key']; redeployed: boolean },
-): HoldRequest {
-  const was = toolVersion === '' ? 'before versions were noted' : `for version ${toolVersion}`
-  const why = redeployed
-    ? `It was approved ${was} of the tool, which is now version ${tool.version}.`
-    : lapsed
-      ? 'It was approved, but too long ago.'
-      : 'It was approved, but what it would do has changed since.'
+  const why = whyAgain(tool, verdict, release, enough)
+  if (why === undefined && release.previewHash === null) return undefined
+  const shown = await showCall(tool, verdict.args, call.key, run)
+  if (why === undefined && shown.preview_hash === release.previewHash) return undefined
+  const { action: _, ...asked } = verdict
   return {
-    ...verdict,
+    ...asked,
     ...shown,
     kind: 'tool',
-    replaces,
-    approval_id: approvalId(key, verdict.args_hash, replaces),
-    reason: `${why} ${verdict.reason}`,
+    replaces: release.approvalId,
+    // It is not to be edited.
+    args_schema: null,
+    approval_id: approvalId(call.key, verdict.args_hash, release.approvalId),
+    reason: `${why ?? 'It was approved, but what it would do has changed since.'} ${verdict.reason}`,
   }
+}
+
+function whyAgain(
+  tool: Tool,
+  { args_hash: hash }: Verdict,
+  release: Release,
+  enough: boolean,
+): string | undefined {
+  const { toolVersion, lapsed, unread } = release
+  if (toolVersion !== tool.version) {
+    const was = toolVersion === '' ? 'before versions were noted' : `for version ${toolVersion}`
+    return `It was approved ${was} of the tool, which is now version ${tool.version}.`
+  }
+  if (lapsed) return 'It was approved, but too long ago.'
+  const edited = 'Its arguments were edited and approved where the tool is not known:'
+  if (release.hash !== hash) return `${edited} this is how the tool reads them.`
+  if (unread && tool.preview !== undefined) return `${edited} this is what they would do.`
+  return unread && !enough ? `${edited} they need more people than were asked.` : undefined
 }

@@ -5,6 +5,7 @@ import type { Preview } from '../runtime/preview.ts'
 import { currentRun } from '../runtime/run-context.ts'
 import { serviceKey, type Services } from '../runtime/services.ts'
 import type { Capabilities, Reach } from './capabilities.ts'
+import { noteDefined } from './defined.ts'
 import { onlyPermitted } from './permit.ts'
 
 /** How much harm a wrong call can do. It decides who has to approve it (tools/policy.ts). */
@@ -153,7 +154,7 @@ export function defineTool<Schema extends z.ZodObject>(
       `${spec.name}: what has its effect once is not retried. Remove "retries", or make it idempotent.`,
     )
   const schema = spec.schema.strict() as Schema
-  return Object.assign(new HeldTool({ ...spec, schema }), {
+  const tool = Object.assign(new HeldTool({ ...spec, schema }), {
     version: '1',
     timeoutMs: DEFAULT_TIMEOUT_MS,
     outputLimit: DEFAULT_OUTPUT_LIMIT,
@@ -166,4 +167,6 @@ export function defineTool<Schema extends z.ZodObject>(
       )
     }),
   })
+  noteDefined(tool as unknown as Tool)
+  return tool
 }

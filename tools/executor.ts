@@ -209,6 +209,7 @@ function askPerson(
       tool_version: tool.version,
       ...NOTHING_SHOWN,
       replaces: null,
+      args_schema: null,
       reason: `${tool.name} was begun${version}, and its end is not known: it may or may not have happened. Respond with its result if it did, approve to run it if it did not, reject to skip it.`,
     },
   }

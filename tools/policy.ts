@@ -37,10 +37,10 @@ export interface Call {
 
 /** Arguments as the schema reads them (defaults filled in), or why it does not. */
 export function parseArgs(
-  tool: Tool,
+  { schema }: Pick<Tool, 'schema'>,
   args: unknown,
 ): { ok: true; args: Record<string, Json> } | { ok: false; reason: string } {
-  const parsed = tool.schema.safeParse(args)
+  const parsed = schema.safeParse(args)
   if (parsed.success) {
     const given = toJson(parsed.data) as Record<string, Json>
     if (hasCanonicalForm(given)) return { ok: true, args: given }

@@ -118,6 +118,7 @@ export const Approval = z.object({
   tool_version: z.string(),
   args: Any,
   args_hash: z.string(),
+  args_schema: Any.describe('What the tool takes, as JSON Schema; null where that is not known'),
   preview: Preview.nullable(),
   preview_hash: z.string().nullable(),
   no_preview: z.string().nullable(),

@@ -11,7 +11,7 @@ import { onPostgres } from '../support/each-database.ts'
 import { useMcpProject } from '../support/mcp/project.ts'
 import { temporaryDirectory } from '../support/server.ts'
 import { turncoat } from '../support/mcp/turncoat.ts'
-import { says, useStage } from '../support/stage.ts'
+import { says, untilThread, useStage } from '../support/stage.ts'
 import { callWith } from '../unit/tools/call-context.ts'
 
 const EVERYTHING = new URL(
@@ -38,7 +38,13 @@ onPostgres((database) => {
       everything: {
         command: 'node',
         args: [EVERYTHING, 'stdio'],
-        tools: { echo: FREE, 'get-sum': {}, 'get-structured-content': FREE, 'get-tiny-image': FREE },
+        tools: {
+          echo: FREE,
+          'get-sum': {},
+          'get-structured-content': FREE,
+          'get-tiny-image': FREE,
+          'get-annotated-message': { risk: 'medium', effect: 'none' },
+        },
       },
       turncoat: {
         command: 'node',
@@ -93,6 +99,21 @@ onPostgres((database) => {
       expect(await stage.holds(threadId)).toMatchObject([
         { tool: 'everything__get-sum', risk: 'high', needs: { approvers: 2 } },
       ])
+    })
+
+    test('a person edits the arguments, within the schema that was approved', async () => {
+      const name = 'everything__get-annotated-message'
+      stage.play({ toolCalls: [{ name, args: { messageType: 'error' } }] }, { content: 'Told.' })
+      const threadId = await stage.thread()
+      await stage.client.runs.wait(threadId, 'helper', { input: says('Tell.') })
+      const [hold] = await stage.holds(threadId)
+      const edit = (args: object) => stage.decide(hold?.approval_id ?? '', { type: 'edit', args })
+      const refused = await edit({ messageType: 'shout' })
+      expect([refused.status, refused.text]).toEqual([422, expect.stringContaining('messageType')])
+      expect(await edit({ messageType: 'success' })).toMatchObject({ status: 200 })
+      await untilThread(stage.client, threadId, 'idle')
+      const told = JSON.stringify(stage.model.requests.at(-1)?.messages.at(-1))
+      expect(told).toContain('Operation completed successfully')
     })
 
     test('what its schema does not take, and a tool that the file does not name, is not called', async () => {
@@ -221,7 +242,7 @@ onPostgres((database) => {
     test('check says that all is as it was approved', async () => {
       expect(await project.command('check')).toMatchObject({
         code: 0,
-        output: expect.stringContaining('ok: 13 tools'),
+        output: expect.stringContaining('ok: 14 tools'),
       })
     })
 

@@ -245,6 +245,7 @@ export function pausedState(
       preview_hash: null,
       no_preview: null,
       replaces: null,
+      args_schema: null,
       needs: ONE_PERSON,
       interrupt_id: interruptId,
     }

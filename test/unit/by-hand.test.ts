@@ -11,7 +11,8 @@ import { byHand } from '../../runtime/by-hand.ts'
 import { newId } from '../../runtime/ids.ts'
 import { Services } from '../../runtime/services.ts'
 import { MAILER, outboxMailer } from '../../tools/mailer.ts'
-import { checkArgs, toolsNamed } from '../../tools/registry.ts'
+import { checkArgs } from '../../tools/check-edit.ts'
+import { toolsNamed } from '../../tools/registry.ts'
 import { startScriptedModel } from '../support/scripted-model.ts'
 
 let dir: string

@@ -62,7 +62,7 @@ onEachDatabase((database) => {
       preview: { text: '@@ -1,2 +1,2 @@\n-uno\n-two\n+one\n+zwei' },
     })
     stage.model.play([{ content: 'Written.' }])
-    expect((await decide('ada', again, { type: 'approve' })).status).toBe(200)
+    expect((await decide('ben', again, { type: 'approve' })).status).toBe(200)
     await untilThread(client('otto'), hold.thread_id, 'idle')
     expect(await file(hold.thread_id)).toBe('one\nzwei\n')
   })

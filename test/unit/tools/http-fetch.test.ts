@@ -7,7 +7,7 @@ import { httpFetch } from '../../../tools/http-fetch.ts'
 import { HTTP_ACCESS, type HttpAccess } from '../../../tools/http-guard.ts'
 import { POLICY } from '../../../tools/policy/current.ts'
 import { type PolicyFile, readPolicy } from '../../../tools/policy/schema.ts'
-import { checkArgs } from '../../../tools/registry.ts'
+import { checkArgs } from '../../../tools/check-edit.ts'
 import { callWith, ranBy, THREAD } from './call-context.ts'
 
 /** A loopback server of the test's own. Every attack aims at it, and `requests` tells whether one arrived. */
