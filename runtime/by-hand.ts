@@ -101,6 +101,7 @@ export function byHand({ services, checkArgs }: { services: Services; checkArgs:
             tool: hold.tool,
             hash: argsHash(args),
             votes: [{ by: BY_HAND, roles: [...LOCAL.roles] }],
+            lost: [],
             escalated: false,
             toolVersion: hold.tool_version,
             previewHash: edited === undefined ? hold.preview_hash : null,
@@ -136,7 +137,7 @@ function memoryLedger(open: Set<string>): Ledger & { hasBegun(call: CallKey, has
       const name = nameOf(intent)
       const outcome = outcomes.get(name)
       if (outcome !== undefined) return Promise.resolve({ state: 'ended', outcome })
-      const granted = intent.grant === undefined || begun.has(name) || open.delete(intent.grant)
+      const granted = intent.grant === undefined || begun.has(name) || open.delete(intent.grant.hash)
       if (granted) begun.add(name)
       return Promise.resolve({ state: granted ? 'begin' : 'ungranted' })
     },

@@ -1,4 +1,5 @@
 import type { CallKey } from './call.ts'
+import type { Voice } from './hold.ts'
 import type { Json } from './json.ts'
 
 /**
@@ -34,15 +35,23 @@ export interface Intent {
   toolVersion: string
   effect: EffectKind
   key: string
-  /** The hash of the grant that it needs; unset: it needs none. What was begun before needs no other. */
-  grant: string | undefined
+  /** The grant that it needs; unset: it needs none. What was begun before needs no other. */
+  grant: Granted | undefined
+}
+
+export interface Granted {
+  hash: string
+  approvalId: string
+  /** Whose words were counted. */
+  voices: Voice[]
 }
 
 /**
  * What the ledger says to an intent. `begin`: it is committed, do it. `ended`: it was done before, this is what came
  * of it. `in_doubt`: somebody began it and is gone; `owner` is that somebody's lease, `toolVersion` which version of the tool
  * began it, where that was noted. `ungranted`: the grant is not
- * there, or was used. `foreign`: it is another tool's, under the same ids.
+ * there, or was used. `foreign`: it is another tool's, under the same ids. `recount`: somebody whose word was counted has been
+ * shut out since, or may say less.
  */
 export type Intention =
   | { state: 'begin' }
@@ -50,10 +59,11 @@ export type Intention =
   | { state: 'skipped' }
   | { state: 'in_doubt'; owner: string; toolVersion?: string }
   | { state: 'ungranted' }
+  | { state: 'recount' }
   | { state: 'foreign'; tool: string }
 
 /** What was begun before. */
-export type Begun = Exclude<Intention, { state: 'begin' | 'ungranted' | 'foreign' }>
+export type Begun = Exclude<Intention, { state: 'begin' | 'ungranted' | 'recount' | 'foreign' }>
 
 /** One run's view of the effect ledger. Every write holds only while the run's lease does, and throws `LeaseLost` after it. */
 export interface Ledger {

@@ -47,6 +47,8 @@ export interface Voice {
   senior?: boolean
   /** Unset: said before roles were noted. */
   roles?: Role[]
+  /** Of the key that they came with; unset: with none, such as by a link. */
+  key_id?: string
 }
 
 /** One person's word for a call. A person has one, however many keys. */

@@ -18,6 +18,8 @@ export interface Person {
   tenant: string
   /** The one principal of a server without keys and without authentication. */
   alone: boolean
+  /** The key that they came with, if it was one of ours. */
+  keyId?: string
 }
 
 /** There is nobody else who could decide what this one asked for, which every hold says. */
@@ -49,6 +51,12 @@ export interface Principal {
   roles: Role[]
   created_at: string
   disabled_at: string | null
+}
+
+/** As whoever has said something is now. */
+export interface Author extends Pick<Principal, 'identity' | 'roles' | 'disabled_at'> {
+  /** Of their keys. */
+  revoked: string[]
 }
 
 export interface KeyEntry {

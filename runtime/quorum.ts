@@ -1,6 +1,6 @@
 import { RuntimeError } from './errors.ts'
 import { type DecisionType, type Hold, type Needs, peopleOf, type Voice, type Vote } from './hold.ts'
-import { hasRole, isRole, type Person, type Principal } from './people.ts'
+import { type Author, hasRole, isRole, type Person } from './people.ts'
 
 type Asked = Pick<Hold, 'needs' | 'requested_by' | 'proposal' | 'votes'>
 
@@ -16,16 +16,18 @@ export function isQuorum(
 
 /**
  * The votes that still count, of people as they are now: who is let in no longer or may not decide it any more has none,
- * and who is no senior any more counts as none. Whoever is no principal of ours counts as when they said it.
+ * and what was said with a key that is revoked since counts no more: it may have been somebody else who said so. Who is no
+ * senior any more counts as none. Whoever is no principal of ours counts as when they said it.
  */
 export function countingVotes(
-  { votes, needs, escalated_at }: Pick<Hold, 'votes' | 'needs' | 'escalated_at'>,
-  principals: Pick<Principal, 'identity' | 'roles' | 'disabled_at'>[],
+  { votes, needs, escalated_at }: Pick<Hold, 'votes' | 'needs'> & { escalated_at: unknown },
+  authors: Author[],
 ): Vote[] {
   return votes.flatMap((vote) => {
-    const author = principals.find(({ identity }) => identity === vote.by)
+    const author = authors.find(({ identity }) => identity === vote.by)
     if (author === undefined) return [vote]
     if (author.disabled_at !== null || !hasRole(author, 'approver')) return []
+    if (vote.key_id !== undefined && author.revoked.includes(vote.key_id)) return []
     // Handed on, it keeps the votes of those who were asked before.
     if (escalated_at === null && !mayDecide(needs.who, author)) return []
     return [{ ...vote, senior: vote.senior === true && hasRole(author, 'senior'), roles: author.roles }]

@@ -19,8 +19,10 @@ export interface Release {
   tool: string
   /** Of the arguments that were released. */
   hash: string
-  /** Of the people whose words released them. */
+  /** Of the people whose words released them, and count still. */
   votes: Voice[]
+  /** Whose words count no longer: they are shut out, or may not say so any more. */
+  lost: string[]
   /** It was handed on to others, because nobody had decided in time. */
   escalated: boolean
   /** Of the tool, when they were asked. */

@@ -144,6 +144,7 @@ function voteOf({ type, at, by, message }: RecordedDecision, person: Person): Vo
     ...(message === undefined ? {} : { comment: message }),
     senior: hasRole(person, 'senior'),
     roles: [...person.roles],
+    ...(person.keyId === undefined ? {} : { key_id: person.keyId }),
   }
 }
 

@@ -5,6 +5,7 @@ import { LeaseLost } from '../runtime/lease.ts'
 import type { Effects } from '../runtime/ports.ts'
 import type { ClaimedRun } from '../runtime/run.ts'
 import type { Database, Transaction } from './database.ts'
+import { stillCount } from './hold-votes.ts'
 import { observationsOf, untrustedIn } from './observations.ts'
 import { recordBegun, recordEnded, recordRetaken } from './record-of-effects.ts'
 import { recordGrant } from './record-of-grants.ts'
@@ -121,13 +122,15 @@ function ledgerOf(db: Database, run: ClaimedRun): Ledger {
   return {
     async intend(intent) {
       await failpoint('effect.intend:before')
-      const intention = await db.transaction(async (client) => {
+      const intention = await db.transaction(async (client): Promise<Intention> => {
+        if (intent.grant !== undefined && !(await stillCount(client, intent.call, intent.grant)))
+          return { state: 'recount' }
         const { rows } = await client.query<IntendRow & Record<string, unknown>>(INTEND, [
           ...values(intent),
           intent.tool,
           intent.effect,
           intent.key,
-          intent.grant ?? null,
+          intent.grant?.hash ?? null,
           intent.toolVersion,
         ])
         const row = own(rows)
@@ -163,13 +166,13 @@ function ledgerOf(db: Database, run: ClaimedRun): Ledger {
 }
 
 function recordUse(client: Transaction, run: ClaimedRun, intent: Intent, approvalId: string): void {
-  const { call, tool, grant = '' } = intent
+  const { call, tool, grant } = intent
   const granted = {
     approval_id: approvalId,
     message_id: call.messageId,
     call_id: call.callId,
     tool,
-    grant_hash: grant,
+    grant_hash: grant?.hash ?? '',
   }
   const who = agent(run.assistant_id)
   recordGrant(client, 'grant.consumed', call.threadId, who, granted, {

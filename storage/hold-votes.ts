@@ -1,10 +1,12 @@
 import { sha256 } from '../runtime/audit.ts'
+import type { CallKey } from '../runtime/call.ts'
+import type { Granted } from '../runtime/effect.ts'
 import { RuntimeError } from '../runtime/errors.ts'
-import type { Hold } from '../runtime/hold.ts'
-import { type Person, rolesOf } from '../runtime/people.ts'
+import type { Hold, Voice, Vote } from '../runtime/hold.ts'
+import { type Author, type Person, rolesOf } from '../runtime/people.ts'
 import { countingVotes } from '../runtime/quorum.ts'
 import { topics } from '../runtime/topics.ts'
-import { type Database, jsonb, type Transaction } from './database.ts'
+import { type Database, jsonb, type Queryable, type Transaction } from './database.ts'
 import { HOLD_COLUMNS, type HoldRow, toHold } from './hold-row.ts'
 import { person, recordWaiting, SYSTEM, type Who } from './record-of-holds.ts'
 import { notify } from './signals.ts'
@@ -18,14 +20,27 @@ const GET = `
     expires_at <= clock_timestamp() and needs ->> 'on_expiry' <> 'wait' as is_over
   from holds where approval_id = $1`
 
+const OF_THREAD = `select ${HOLD_COLUMNS} from holds where thread_id = $1 and approval_id = any($2)`
+
 const CHANGE = `
   update holds set needs = $2::jsonb, decisions = $3::json, votes = $4::json, proposal = $5::json
   where approval_id = $1 and status = 'pending'
   returning ${HOLD_COLUMNS}`
 
-// Locked until the word is said: whoever is shut out meanwhile is so after it.
+// Until the word is said: whoever is shut out meanwhile is so after it. To revoke a key is to lock its owner as well.
+const LOCK_AUTHORS = 'select 1 from principals where identity = any($1) order by identity for share'
+
+// By a statement of its own: one that had waited for the lock would not see what was revoked meanwhile.
 const AUTHORS = `
-  select identity, roles, disabled_at from principals where identity = any($1) order by identity for share`
+  select identity, roles, disabled_at,
+    array(select key_id from api_keys k where k.identity = p.identity and revoked_at is not null) as revoked
+  from principals p where identity = any($1)`
+
+interface AuthorRow extends Omit<Author, 'roles' | 'disabled_at'> {
+  roles: string[]
+  disabled_at: Date | null
+  [column: string]: unknown
+}
 
 const MAX_COMMENTS = 200
 
@@ -69,20 +84,63 @@ export async function openHold(client: Transaction, approvalId: string): Promise
 /** The same hold, without the votes that count no longer. */
 export async function withCountingVotes(client: Transaction, hold: Hold): Promise<Hold> {
   if (hold.votes.length === 0) return hold
-  const { rows } = await client.query<{ identity: string; roles: string[]; disabled_at: Date | null }>(
-    AUTHORS,
-    [hold.votes.map(({ by }) => by)],
-  )
-  const authors = rows.map(({ identity, roles, disabled_at: disabled }) => ({
-    identity,
+  await lockAuthors(client, hold.votes)
+  const votes = await votesNow(client, hold)
+  recordLost(client, hold, votes)
+  return { ...hold, votes }
+}
+
+/** Whose votes are no more. */
+export function lostOf(votes: Voice[], still: Voice[]): string[] {
+  return votes.map(({ by }) => by).filter((by) => still.every((vote) => vote.by !== by))
+}
+
+/** Of a hold that is asked for again: whose words it would have had. */
+export async function recordLostOf(
+  client: Transaction,
+  threadId: string,
+  approvalIds: string[],
+): Promise<void> {
+  if (approvalIds.length === 0) return
+  const { rows } = await client.query<HoldRow>(OF_THREAD, [threadId, approvalIds])
+  for (const row of rows) recordLost(client, toHold(row), await votesNow(client, row))
+}
+
+/** Whether the words that a grant is used for count as they were counted. Until the transaction ends they do. */
+export async function stillCount(
+  client: Transaction,
+  { threadId }: Pick<CallKey, 'threadId'>,
+  { approvalId, voices }: Granted,
+): Promise<boolean> {
+  await lockAuthors(client, voices)
+  const { rows } = await client.query<HoldRow>(OF_THREAD, [threadId, [approvalId]])
+  const votes = rows[0] === undefined ? [] : await votesNow(client, rows[0])
+  return voices.every(({ by, senior }) => votes.some((vote) => vote.by === by && vote.senior === senior))
+}
+
+function recordLost(client: Transaction, hold: Hold, votes: Vote[]): void {
+  const of = lostOf(hold.votes, votes)
+  if (of.length > 0) recordWaiting(client, 'hold.vote_withdrawn', hold, SYSTEM, { votes: votes.length, of })
+}
+
+/** Nobody of them is shut out before the end of the transaction. */
+async function lockAuthors(client: Transaction, votes: Voice[]): Promise<void> {
+  await client.query(LOCK_AUTHORS, [votes.map(({ by }) => by)])
+}
+
+/** Those that still count, of people as they are now. */
+export async function votesNow(
+  client: Queryable,
+  hold: Parameters<typeof countingVotes>[0],
+): Promise<Vote[]> {
+  if (hold.votes.length === 0) return []
+  const { rows } = await client.query<AuthorRow>(AUTHORS, [hold.votes.map(({ by }) => by)])
+  const authors = rows.map(({ roles, disabled_at: disabled, ...author }) => ({
+    ...author,
     roles: rolesOf(roles),
     disabled_at: disabled?.toISOString() ?? null,
   }))
-  const votes = countingVotes(hold, authors)
-  const gone = hold.votes.map(({ by }) => by).filter((by) => votes.every((vote) => vote.by !== by))
-  if (gone.length > 0)
-    recordWaiting(client, 'hold.vote_withdrawn', hold, SYSTEM, { votes: votes.length, of: gone })
-  return { ...hold, votes }
+  return countingVotes(hold, authors)
 }
 
 /** It waits on, with other words on it. */

@@ -4,7 +4,7 @@ import type { Holds } from '../runtime/ports.ts'
 import { allowedSql } from './allowed.ts'
 import { type Database, jsonb } from './database.ts'
 import { decideHold, expireHold } from './decide-hold.ts'
-import { commentOn, withdrawVote } from './hold-votes.ts'
+import { commentOn, lostOf, votesNow, withdrawVote } from './hold-votes.ts'
 import { HOLD_COLUMNS, type HoldRow, holdsOfInterrupts, toHold } from './hold-row.ts'
 
 const GET = `select ${HOLD_COLUMNS} from holds where approval_id = $1`
@@ -81,12 +81,14 @@ export function createHolds(db: Database): Holds {
     async released(call) {
       const row = await newestOf(db, call)
       if (row === undefined || row.released_hash === null) return undefined
+      const votes = await votesNow(db, row)
       const edit = row.decisions.findLast(({ type }) => type === 'edit')
       return {
         approvalId: row.approval_id,
         tool: row.tool,
         hash: row.released_hash,
-        votes: row.votes,
+        votes,
+        lost: lostOf(row.votes, votes),
         escalated: row.escalated_at !== null,
         toolVersion: row.tool_version,
         // Of the arguments that somebody edited alone, nobody was shown anything.

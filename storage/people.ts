@@ -84,7 +84,7 @@ export function createPeople(db: Database): People {
     },
     async key(keyId, secretSha256) {
       const { rows } = await db.query<KeyRow>(KEY, [keyId, secretSha256])
-      return rows[0] && toKey(rows[0])
+      return rows[0] && toKey(rows[0], keyId)
     },
     createKey: (key, by) =>
       db.transaction(async (client) => {
@@ -223,11 +223,14 @@ function toPrincipal(row: PrincipalRow): Principal {
   }
 }
 
-function toKey({ secret_sha256, refused, expires_at, identity, kind, tenant_id, roles }: KeyRow): StoredKey {
+function toKey(
+  { secret_sha256, refused, expires_at, identity, kind, tenant_id, roles }: KeyRow,
+  keyId: string,
+): StoredKey {
   return {
     secret_sha256,
     refused,
     expires_at: expires_at?.toISOString() ?? null,
-    person: { identity, kind, tenant: tenant_id, roles: rolesOf(roles), alone: false },
+    person: { identity, kind, tenant: tenant_id, roles: rolesOf(roles), alone: false, keyId },
   }
 }

@@ -35,7 +35,7 @@ export type Cause =
   | 'run_ended'
   | 'run_dropped'
   | 'run_rolled_back'
-  /** Of a grant: what its call would do has changed, or the tool has. */
+  /** Of a grant: what its call would do has changed, the tool has, or somebody whose word it needs is shut out. */
   | 'asked_again'
 
 const MODEL = `

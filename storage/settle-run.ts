@@ -5,6 +5,7 @@ import { topics } from '../runtime/topics.ts'
 import type { ClaimedRun } from '../runtime/run.ts'
 import type { Thread } from '../runtime/thread.ts'
 import { cancelHolds } from './cancel-holds.ts'
+import { recordLostOf } from './hold-votes.ts'
 import {
   type Database,
   hasSqlState,
@@ -253,10 +254,9 @@ async function askedFor(
   models: Map<string, string>,
 ): Promise<void> {
   recordRequested(client, held, models)
-  const before = held.flatMap(({ approval_id, replaces }) => [
-    approval_id,
-    ...(replaces === null ? [] : [replaces]),
-  ])
+  const replaced = held.flatMap(({ replaces }) => replaces ?? [])
+  await recordLostOf(client, run.thread_id, replaced)
+  const before = [...held.map(({ approval_id }) => approval_id), ...replaced]
   await revokeGrants(client, run.thread_id, before, { who: agent(run.assistant_id), cause: 'asked_again' })
 }
 

@@ -1,4 +1,5 @@
 import { approvalId, argsHash, grantHash, hasCanonicalForm } from '../runtime/call.ts'
+import type { Granted } from '../runtime/effect.ts'
 import { type HoldRequest, peopleOf } from '../runtime/hold.ts'
 import type { Json } from '../runtime/json.ts'
 import { admitted, isQuorum } from '../runtime/quorum.ts'
@@ -9,8 +10,8 @@ import { showCall } from './preview.ts'
 
 /** What people's words make of a call. */
 export type Clearance =
-  /** `grant`: the hash of the one that it needs, if it needs one. */
-  | { state: 'cleared'; grant: string | undefined }
+  /** `grant`: the one that it needs, if it needs one. */
+  | { state: 'cleared'; grant: Granted | undefined }
   | { state: 'refused'; reason: string }
   | { state: 'answered'; answer: Answer }
   | { state: 'outdated'; ask: HoldRequest }
@@ -29,7 +30,7 @@ export async function clear(tool: Tool, verdict: Verdict, call: Call, run: RunCo
   }
   const voices = admitted(release.votes, needs, release.escalated)
   const enough = isQuorum(voices, needs)
-  if (!enough && (release.begun || !release.unread)) {
+  if (!enough && (release.begun || !(release.unread || release.lost.length > 0))) {
     const of = voices.length < release.votes.length ? ` of ${needs.who.join(', ')}` : ''
     const few = `${call.tool} needs ${peopleOf(needs)}${of} to approve exactly these arguments, and has ${voices.length}.`
     return { state: 'refused', reason: few }
@@ -37,7 +38,8 @@ export async function clear(tool: Tool, verdict: Verdict, call: Call, run: RunCo
   // What was begun with the grant, and what a person said of that, is the ledger's: the world has moved by it.
   const ask = release.begun ? undefined : await askAgain(tool, verdict, release, { call, run, enough })
   if (ask !== undefined) return { state: 'outdated', ask }
-  return { state: 'cleared', grant: grantHash(call.key, tool, verdict.args) }
+  const hash = grantHash(call.key, tool, verdict.args)
+  return { state: 'cleared', grant: { hash, approvalId: release.approvalId, voices } }
 }
 
 /** Arguments that the tool has not read are released as somebody wrote them: it may read them as others. */
@@ -85,11 +87,13 @@ function whyAgain(
   release: Release,
   enough: boolean,
 ): string | undefined {
-  const { toolVersion, lapsed, unread } = release
+  const { toolVersion, lapsed, unread, lost } = release
   if (toolVersion !== tool.version) {
     const was = toolVersion === '' ? 'before versions were noted' : `for version ${toolVersion}`
     return `It was approved ${was} of the tool, which is now version ${tool.version}.`
   }
+  if (!enough && lost.length > 0)
+    return `It was approved, but what ${lost.join(' and ')} said counts no longer.`
   if (lapsed) return 'It was approved, but too long ago.'
   const edited = 'Its arguments were edited and approved where the tool is not known:'
   if (release.hash !== hash) return `${edited} this is how the tool reads them.`

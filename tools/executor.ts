@@ -1,6 +1,6 @@
 import { getConfig, isGraphBubbleUp } from '@langchain/langgraph'
 import { argsHash, doubtId, idempotencyKey } from '../runtime/call.ts'
-import type { EffectKind, Intent } from '../runtime/effect.ts'
+import type { EffectKind, Granted, Intent } from '../runtime/effect.ts'
 import { failpoint } from '../runtime/failpoint.ts'
 import { type HoldRequest, type Needs, ONE_PERSON } from '../runtime/hold.ts'
 import { type Json, toJson } from '../runtime/json.ts'
@@ -20,13 +20,15 @@ import { type Call, judge, parseArgs, riskOf } from './policy.ts'
 export type Execution = ToolResult | { status: 'in_doubt' | 'outdated'; ask: HoldRequest }
 
 interface Execute extends Invocation {
-  grant: string | undefined
+  grant: Granted | undefined
   /** Why it does not run, unless it has run already. */
   refusal: string | undefined
   /** Whom it needs to be run. */
   needs: Needs
-  /** The whole question once more, where the policy is another by now. */
-  again: () => Promise<Execution> | undefined
+  /** The policy is another by now. */
+  isStale: () => boolean
+  /** The whole question once more. */
+  again: () => Promise<Execution>
 }
 
 /**
@@ -57,14 +59,12 @@ export async function executeCall(allowed: Tool[], call: Call, onStart = () => {
   const grant = cleared ? clearance.grant : undefined
   const refusal = cleared ? undefined : clearance.reason
   const needs = verdict.action === 'hold' ? verdict.needs : ONE_PERSON
-  const again = () =>
-    judge(allowed, call).policy_version === verdict.policy_version
-      ? undefined
-      : executeCall(allowed, call, onStart)
+  const isStale = () => judge(allowed, call).policy_version !== verdict.policy_version
+  const again = () => executeCall(allowed, call, onStart)
   const effect = effectOf(tool, args)
   const canRead = allowed.some(({ name }) => name === 'read_file')
   const invocation = { tool, args, hash, call, run, attempt: newId(), effect, canRead, onStart }
-  const execute = { ...invocation, grant, refusal, needs, again }
+  const execute = { ...invocation, grant, refusal, needs, isStale, again }
   // What has no effect and needs nobody may run as often as it is called.
   if (effect === 'none' && cleared && grant === undefined) return await invoke(execute)
   return await once(execute, effect)
@@ -92,8 +92,7 @@ async function once(execute: Execute, effect: EffectKind): Promise<Execution> {
   await run.checkpointed(placeOf(call))
   // An execution that was given up meanwhile begins nothing: an intent of its own would be in doubt.
   run.signal.throwIfAborted()
-  const anew = execute.again()
-  if (anew !== undefined) return await anew
+  if (execute.isStale()) return await execute.again()
   const intention = await run.ledger.intend(intent)
   switch (intention.state) {
     case 'ended':
@@ -104,6 +103,8 @@ async function once(execute: Execute, effect: EffectKind): Promise<Execution> {
       return refused(
         `${tool.name} needs a person's approval, and the one that it had is used, withdrawn or over.`,
       )
+    case 'recount':
+      return await execute.again()
     case 'foreign':
       return refused(`This call was begun by ${intention.tool}, and by nothing else.`)
     case 'in_doubt':

@@ -72,6 +72,7 @@ const Quorum = {
       comment: z.string().optional(),
       senior: z.boolean().optional(),
       roles: z.array(z.string()).optional().describe('That they had when they said it'),
+      key_id: z.string().optional().describe('Of the key that they came with'),
     }),
   ),
   proposal: z

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { createEffects } from '../../../storage/effects.ts'
 import { LOCAL } from '../../../runtime/people.ts'
+import type { Intent } from '../../../runtime/effect.ts'
 import { newId } from '../../../runtime/ids.ts'
 import { doubtId, grantHash } from '../../../runtime/call.ts'
 import { type HoldRequest, type Needs, ONE_PERSON } from '../../../runtime/hold.ts'
@@ -79,15 +80,15 @@ onEachDatabase((database) => {
     const doubt = doubtId(call, hash, 'owner')
     await mine.holds.decide(ids[0] ?? '', { type: 'approve' }, LOCAL, undefined)
     const run = await claimOf(mine, await createWorker(mine), threadId)
-    const intent = {
+    const intent: Intent = {
       call,
       argsHash: hash,
       tool: 'send_email',
       toolVersion: '1',
       effect: 'once',
       key: newId(),
-      grant,
-    } as const
+      grant: { hash: grant, approvalId: ids[0] ?? '', voices: [] },
+    }
     expect(await createEffects(mine.db).ledger(run).intend(intent)).toEqual({ state: 'begin' })
     const asked = { ...state.holds[0], kind: 'in_doubt', owner: 'owner', approval_id: doubt } as HoldRequest
     const interruptId = newId().replaceAll('-', '')

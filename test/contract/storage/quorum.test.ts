@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { argsHash } from '../../../runtime/call.ts'
+import { argsHash, grantHash } from '../../../runtime/call.ts'
 import { NOTHING_SHOWN } from '../../../runtime/preview.ts'
-import { type Decision, type Needs, ONE_PERSON } from '../../../runtime/hold.ts'
+import { type Decision, type Needs, ONE_PERSON, type Voice } from '../../../runtime/hold.ts'
 import { newId } from '../../../runtime/ids.ts'
 import { hasRole, LOCAL, type Person, type Role } from '../../../runtime/people.ts'
+import { createEffects } from '../../../storage/effects.ts'
 import { createPeople } from '../../../storage/people.ts'
 import { onEachDatabase, onEmbedded } from '../../support/each-database.ts'
 import { pick, type Random, randomFrom } from '../../support/malformed.ts'
@@ -32,6 +33,7 @@ const person = (identity: string, ...roles: Role[]): Person => ({
 })
 const otto = person('otto', 'operator', 'approver')
 const args = { n: 1 }
+const NEW_KEY = { kind: 'person', tenant: undefined, expiresInSeconds: undefined } as const
 const other = { args: { n: 2 }, hash: argsHash({ n: 2 }) }
 
 /** Threads that each wait for one call that otto's run wants to make. */
@@ -111,34 +113,34 @@ onEachDatabase((database) => {
     /** An approver or a senior with a key of their own. */
     async function known(role: Role): Promise<Person> {
       const identity = `known-${database.embedded}-${(names += 1)}`
+      const keyId = newId()
       await createPeople(storage.mine.db).createKey(
         {
+          ...NEW_KEY,
           identity,
-          kind: 'person',
           roles: [role],
-          tenant: undefined,
-          expiresInSeconds: undefined,
-          key_id: newId(),
+          key_id: keyId,
           secret_sha256: argsHash({ identity }),
         },
         'the tests',
       )
-      return person(identity, role)
+      return { ...person(identity, role), keyId }
     }
 
-    test.each([
-      ['is disabled', (one: string) => createPeople(storage.mine.db).disable(one, 'the tests')],
-      [
-        'has lost the role',
-        (one: string) => createPeople(storage.mine.db).setRoles(one, ['viewer'], 'the tests'),
-      ],
-    ])('counts no longer where its author %s: others have to say it', async (_, shutOut) => {
+    const people = () => createPeople(storage.mine.db)
+    const WAYS = [
+      ['is disabled', ({ identity }: Person) => people().disable(identity, 'the tests')],
+      ['has lost the role', ({ identity }: Person) => people().setRoles(identity, ['viewer'], 'the tests')],
+      ['has lost the key', ({ keyId = '' }: Person) => people().revoke(keyId, 'the tests')],
+    ] as const
+
+    test.each(WAYS)('counts no longer where its author %s: others have to say it', async (_, shutOut) => {
       const { holds } = storage.mine
       const [asked] = await held(storage.mine, [{ ...ONE_PERSON, approvers: 2 }])
       const { id = '', threadId = '' } = asked ?? {}
       const [ada, ben, cleo] = [await known('approver'), await known('approver'), await known('approver')]
       await holds.decide(id, { type: 'approve' }, ada, undefined)
-      await shutOut(ada.identity)
+      await shutOut(ada)
       expect(await holds.decide(id, { type: 'approve' }, ben, undefined)).toMatchObject({
         status: 'pending',
         votes: [{ by: ben.identity }],
@@ -153,6 +155,61 @@ onEachDatabase((database) => {
         [threadId],
       )
       expect(rows).toMatchObject([{ data: { votes: 0, of: [ada.identity] } }])
+    })
+
+    test.each(WAYS)('is not used where its author %s before the call begins', async (_, shutOut) => {
+      const { mine } = storage
+      const [asked] = await held(mine, [ONE_PERSON])
+      const { id = '', threadId = '' } = asked ?? {}
+      const [ada, ben] = [await known('approver'), await known('approver')]
+      await mine.holds.decide(id, { type: 'approve' }, ada, undefined)
+      const hold = await mine.holds.get(id)
+      const call = { threadId, messageId: hold?.message_id ?? '', callId: hold?.call_id ?? '' }
+      const released = await mine.holds.released(call)
+      expect(released).toMatchObject({ votes: [{ by: ada.identity }], lost: [] })
+      const run = await claimOf(mine, await createWorker(mine), threadId)
+      const intend = (voices: Voice[]) => {
+        const hash = grantHash(call, { name: hold?.tool ?? '', version: '1' }, hold?.args ?? null)
+        return createEffects(mine.db)
+          .ledger(run)
+          .intend({
+            call,
+            argsHash: hold?.args_hash ?? '',
+            tool: hold?.tool ?? '',
+            toolVersion: '1',
+            effect: 'once',
+            key: newId(),
+            grant: { hash, approvalId: id, voices },
+          })
+      }
+      // Counted, and shut out before what was counted is used.
+      await shutOut(ada)
+      expect(await intend(released?.votes ?? [])).toEqual({ state: 'recount' })
+      expect(await intend([{ by: ben.identity }])).toEqual({ state: 'recount' })
+      expect(await mine.holds.released(call)).toMatchObject({ votes: [], lost: [ada.identity] })
+      const { rows } = await mine.db.query(
+        'select 1 from grants where thread_id = $1 and consumed_at is null',
+        [threadId],
+      )
+      expect(rows).toHaveLength(1)
+    })
+
+    test('counts with the key that they have, also where an older one is revoked', async () => {
+      const { holds } = storage.mine
+      const [asked] = await held(storage.mine, [{ ...ONE_PERSON, approvers: 2 }])
+      const { id = '' } = asked ?? {}
+      const [ada, ben] = [await known('approver'), await known('approver')]
+      const newer = newId()
+      await people().createKey(
+        { ...NEW_KEY, roles: [], identity: ada.identity, key_id: newer, secret_sha256: argsHash({ newer }) },
+        'the tests',
+      )
+      await holds.decide(id, { type: 'approve' }, { ...ada, keyId: newer }, undefined)
+      await people().revoke(ada.keyId ?? '', 'the tests')
+      expect(await holds.decide(id, { type: 'approve' }, ben, undefined)).toMatchObject({
+        status: 'approved',
+        votes: [{ by: ada.identity, key_id: newer }, { by: ben.identity }],
+      })
     })
 
     test('counts as no senior’s where its author is none any more', async () => {
