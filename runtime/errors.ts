@@ -32,6 +32,7 @@ export type ErrorCode =
   | 'quota_exceeded'
   | 'checkpoint_not_found'
   | 'overloaded'
+  | 'rate_limited'
   | 'not_supported'
 
 export class RuntimeError extends Error {

@@ -53,6 +53,7 @@ export function createApp(ports: AppPorts): Hono {
   const missing: NotFoundHandler = (c) =>
     errorAnswer(c, ports.errors, 404, `There is no ${c.req.method} ${c.req.path}. See /docs.`)
   const ours = new Hono()
+  ours.use(ports.limits.guard)
   if (custom !== undefined) takeBodies(ours)
   mountOurs(ours, ports)
   // `ALL` is middleware, which answers nothing.
@@ -108,6 +109,7 @@ function mountSocket(app: Hono, ports: AppPorts, door: Door): void {
         message: 'Open a WebSocket here, or POST a filter for server-sent events.',
       })
     const caller = await ports.authority.caller(c.req.raw)
+    ports.limits.letIn(c.req.raw)
     await checkRead(ports, data.thread_id, caller)
     const sender = { caller, headers: door.graphHeaders(c.req.raw.headers) }
     const { socket } = (c.env as HttpBindings).incoming

@@ -65,6 +65,9 @@ const Environment = z.object({
   OPENAI_BASE_URL: z.url().optional(),
   HOLDPOINT_MAX_QUEUE: integer(1, 10_000_000).default(10_000),
   HOLDPOINT_MAX_STREAMS: integer(1, 1_000_000).default(5_000),
+  HOLDPOINT_WRONG_KEYS: integer(0, 1_000_000).default(30),
+  HOLDPOINT_DECISIONS: integer(0, 1_000_000).default(300),
+  HOLDPOINT_PROXIES: integer(0, 10).default(0),
   HOLDPOINT_EVENT_DAYS: integer(1, 36_500).default(30),
   HOLDPOINT_WEBHOOK_HOSTS: hostsWithPorts,
   HOLDPOINT_PUBLIC_URL: z
@@ -126,6 +129,8 @@ export interface Config {
   maxQueue: number
   /** Open streams of this process beyond which new ones are refused. */
   maxStreams: number
+  /** In a minute: wrong keys and links of an address, words of a person on approvals. 0: any number. */
+  limits: { wrongKeys: number; decisions: number; proxies: number }
   /** Days that a run's events are kept after its end. */
   eventDays: number
   /** `host:port` of receivers of webhooks that may have a private address. */
@@ -205,6 +210,11 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     smtpUrl: env.SMTP_URL,
     maxQueue: env.HOLDPOINT_MAX_QUEUE,
     maxStreams: env.HOLDPOINT_MAX_STREAMS,
+    limits: {
+      wrongKeys: env.HOLDPOINT_WRONG_KEYS,
+      decisions: env.HOLDPOINT_DECISIONS,
+      proxies: env.HOLDPOINT_PROXIES,
+    },
     eventDays: env.HOLDPOINT_EVENT_DAYS,
     webhookHosts: env.HOLDPOINT_WEBHOOK_HOSTS,
     publicUrl: env.HOLDPOINT_PUBLIC_URL,

@@ -9,6 +9,7 @@ import type { GraphHeaders } from './graph-headers.ts'
 import { isTooDeep, MAX_DEPTH } from './depth.ts'
 import { NO_JSON } from './errors.ts'
 import { type AuthEvent, type Authority, type Caller, NO_AUTHORITY } from './auth.ts'
+import type { RateLimits } from './rate-limits.ts'
 
 /** The content type of what a form sends. */
 export const FORM = /^application\/x-www-form-urlencoded\s*(;|$)/i
@@ -37,6 +38,7 @@ export interface Door {
   authority: Authority
   graphHeaders: GraphHeaders
   threads: Pick<Threads, 'allows'>
+  limits: Pick<RateLimits, 'letIn'>
 }
 
 export interface Spec<Params extends z.ZodObject, Query extends z.ZodObject, Body extends z.ZodType> {
@@ -87,6 +89,7 @@ export function endpoint<
         spec.access === 'public'
           ? await NO_AUTHORITY.caller(c.req.raw)
           : await door.authority.caller(c.req.raw)
+      if (spec.access !== 'public') door.limits.letIn(c.req.raw)
       const input = {
         params: parse('path', spec.params ?? Nothing, c.req.param()) as z.output<Params>,
         query: parse('query', spec.query ?? Nothing, queryOf(c, spec.queryLists)) as z.output<Query>,

@@ -4,6 +4,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { type ErrorCode, RuntimeError } from '../runtime/errors.ts'
 import { StorageUnavailable } from '../runtime/lease.ts'
 import type { Log } from '../runtime/ports.ts'
+import { RateLimited } from './rate-limits.ts'
 
 const STATUS = {
   assistant_not_found: 404,
@@ -38,6 +39,7 @@ const STATUS = {
   quota_exceeded: 413,
   checkpoint_not_found: 404,
   overloaded: 503,
+  rate_limited: 429,
   not_supported: 422,
 } as const satisfies Record<ErrorCode, number>
 
@@ -52,7 +54,7 @@ export type ErrorFormat = 'text' | 'json'
 export function onError(log: Log, format: ErrorFormat): ErrorHandler {
   return async (error, c) => {
     const say = (status: ContentfulStatusCode, message: string) => errorAnswer(c, format, status, message)
-    if (error instanceof RuntimeError && error.code === 'overloaded') c.header('Retry-After', '5')
+    tellWhen(c, error)
     if (error instanceof RuntimeError) return say(statusOf(error), error.message)
     if (error instanceof StorageUnavailable) {
       c.header('Retry-After', '1')
@@ -73,6 +75,12 @@ export function onError(log: Log, format: ErrorFormat): ErrorHandler {
     })
     return say(500, 'Internal error. The server log has the cause.')
   }
+}
+
+/** When it makes sense to try again. */
+export function tellWhen(c: Context, error: Error): void {
+  if (error instanceof RateLimited) c.header('Retry-After', String(error.retryAfterSeconds))
+  if (error instanceof RuntimeError && error.code === 'overloaded') c.header('Retry-After', '5')
 }
 
 /** Whoever reads the log must not find a link there that decides. */

@@ -74,7 +74,7 @@ export async function withKeys(
     const hash = secretHash(key)
     const stored = await remember(key.id, () => people.key(key.id, hash))
     if (stored === undefined || !isSameHash(stored.secret_sha256, hash))
-      throw refused('This key is not known here')
+      throw new WrongKey('This key is not known here')
     if (stored.refused === 'disabled') throw refused(`${stored.person.identity} is disabled`)
     if (stored.refused === 'revoked') throw refused('This key is revoked')
     if (stored.refused === 'expired' || isOver(stored)) throw refused('This key has expired')
@@ -91,7 +91,7 @@ export async function withKeys(
       const text = keyIn(request.headers)
       if (text !== undefined && (await wantsKey())) {
         const key = readApiKey(text)
-        if (key === undefined) throw refused('This is no whole key')
+        if (key === undefined) throw new WrongKey('This is no whole key')
         const { person, expires_at } = await storedBy(key)
         const ends = expires_at === null ? null : Date.parse(expires_at)
         return callerOf(userOf(person), project.handlers, {
@@ -123,7 +123,7 @@ export async function withKeys(
 }
 
 /** Whichever of the two headers has one of ours: clients use the other for keys of other services. */
-function keyIn(headers: Headers): string | undefined {
+export function keyIn(headers: Headers): string | undefined {
   const bearer = /^Bearer\s+(\S+)\s*$/i.exec(headers.get('authorization') ?? '')?.[1]
   return [headers.get('x-api-key')?.trim(), bearer].find((text) => text?.startsWith('hp_'))
 }
@@ -140,6 +140,13 @@ function userOf({ identity, kind, roles, tenant }: Person): User {
     is_authenticated: true,
     kind,
     tenant,
+  }
+}
+
+/** A guess, where whoever sends a key that is revoked has had it. */
+export class WrongKey extends HTTPException {
+  constructor(why: string) {
+    super(401, { message: `${why}. ${MAKE_ONE}` })
   }
 }
 

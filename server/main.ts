@@ -47,6 +47,7 @@ import { findPolicy } from './policy-file.ts'
 import { openPolicy } from './policy-watch.ts'
 import { loadProject, projectFolder } from './project.ts'
 import { spareMemory } from './spare-memory.ts'
+import { createRateLimits } from './rate-limits.ts'
 import { versionOf } from './version.ts'
 import { approvalUrls, webhookSender } from './webhook-sender.ts'
 
@@ -154,6 +155,7 @@ export async function startServer(config: Config, { log, clock, greet }: ServerO
       http: project.http,
       custom: project.custom,
       admission,
+      limits: createRateLimits(config.limits, { log }),
       empty: config.testMode
         ? async (what) => {
             await storage.truncate(what)

@@ -11,6 +11,7 @@ import { refusalOf } from '../../runtime/quorum.ts'
 import type { CheckEdit } from '../../runtime/resume.ts'
 import type { AuthEvent, Caller } from '../auth.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
+import type { RateLimits } from '../rate-limits.ts'
 import { json, paged } from '../reply.ts'
 import { Approval, ApprovalList, ApprovalParams, CommentBody, DecisionBody } from '../schemas/approvals.ts'
 
@@ -19,6 +20,7 @@ export interface ApprovalPorts {
   signals: Signals
   checkEdit: CheckEdit
   threads: Threads
+  limits: RateLimits
 }
 
 const NOT_FOUND = { 404: { description: 'No such approval' } }
@@ -27,6 +29,7 @@ const REFUSED = {
   403: { description: 'It is not yours to decide: the words say why' },
   409: { description: 'It is decided already, or has changed; nothing was changed' },
   415: { description: 'The body must be application/json' },
+  429: { description: 'More than a person says in a minute; Retry-After says when' },
 }
 const DECISIONS = ['approve', 'edit', 'reject', 'respond'] as const
 
@@ -104,6 +107,7 @@ export function approvalRoutes(ports: ApprovalPorts): Endpoint[] {
         const hold = await ports.holds.get(params.approval_id)
         if (hold) await checkHold(ports, hold, caller, 'threads:read')
         if (!mayComment(caller.person)) caller.needs('approver')
+        ports.limits.word(caller.person)
         return json(
           c,
           shownTo(await ports.holds.comment(params.approval_id, caller.person, body.text), caller),
@@ -151,6 +155,7 @@ async function checkDecides(
   if (hold) await checkHold(ports, hold, caller, 'approvals:decide')
   if (caller.studio)
     throw new RuntimeError('hold_not_yours', 'A visitor by way of Studio decides no approvals.')
+  ports.limits.word(caller.person)
 }
 
 /** A form or a "simple" request of another page can send text/plain, never this. */

@@ -17,7 +17,7 @@ import type { Clock } from '../../runtime/ports.ts'
 import { checkSigned, type EndpointSecrets, type SignedCall } from '../../runtime/signed-callback.ts'
 import { type Caller, nameOf } from '../auth.ts'
 import { type Endpoint, endpoint, FORM } from '../endpoint.ts'
-import { statusOf } from '../errors.ts'
+import { statusOf, tellWhen } from '../errors.ts'
 import type { KeyAuthority } from '../keys.ts'
 import { type Fragment, LINK_HEADERS, linkPage, refusalPage } from '../link-page.ts'
 import { json } from '../reply.ts'
@@ -43,6 +43,7 @@ export interface LinkPorts extends ApprovalPorts {
 
 const HTML = { type: 'text/html' }
 const NOT_YOURS = { 403: { description: 'It is not theirs to decide: the words say why' } }
+const SLOWER = { 429: { description: 'Too many words, or wrong links; Retry-After says when' } }
 const GONE = { 410: { description: 'The link was used, has expired, or is not whole; nothing was changed' } }
 
 export function linkRoutes(ports: LinkPorts): Endpoint[] {
@@ -67,6 +68,7 @@ export function linkRoutes(ports: LinkPorts): Endpoint[] {
         404: { description: 'No such approval' },
         409: { description: 'It is decided already' },
         422: { description: 'Nobody of that name has a key here' },
+        ...SLOWER,
       },
       async handle(c, { params, body }, { caller }) {
         checkIsJson(c)
@@ -75,6 +77,7 @@ export function linkRoutes(ports: LinkPorts): Endpoint[] {
         caller.needs('admin')
         if (caller.studio || caller.person.kind === 'agent')
           throw new RuntimeError('hold_not_yours', 'Links are made by people.')
+        ports.limits.word(caller.person)
         const { token, ...link } = await issueLink(ports, {
           approvalId: params.approval_id,
           identity: body.principal,
@@ -91,7 +94,7 @@ export function linkRoutes(ports: LinkPorts): Endpoint[] {
       ...one,
       method: 'get',
       summary: 'The page of a link, for a person. To open it decides nothing',
-      answers: { 200: { description: 'The page', ...HTML }, ...NOT_YOURS, ...GONE },
+      answers: { 200: { description: 'The page', ...HTML }, ...NOT_YOURS, ...GONE, ...SLOWER },
       async handle(c, { params }) {
         return await asPage(c, async () => {
           const { link, hold, caller } = await opened(ports, params.token)
@@ -112,6 +115,7 @@ export function linkRoutes(ports: LinkPorts): Endpoint[] {
         ...NOT_YOURS,
         409: { description: 'It is decided already, or has changed; the link can still be used' },
         ...GONE,
+        ...SLOWER,
         415: { description: 'The body must be application/json, or a form' },
       },
       async handle(c, { params, body }) {
@@ -120,6 +124,7 @@ export function linkRoutes(ports: LinkPorts): Endpoint[] {
           if (link.endpoint_id !== null) await checkSigned(ports, link.endpoint_id, await signedCall(c))
           if (link.decision !== null && link.decision !== body.type)
             throw new RuntimeError('hold_not_yours', `This link is to ${link.decision} alone.`)
+          ports.limits.word(caller.person)
           const decided = await decideHold(ports, hold.approval_id, wordOf(body), caller.person, link)
           return { link, caller, decided }
         }
@@ -183,6 +188,7 @@ async function asPage(c: Context, page: () => Promise<Fragment>): Promise<Respon
   try {
     return show(200, await page())
   } catch (error) {
+    if (error instanceof RuntimeError) tellWhen(c, error)
     if (error instanceof RuntimeError) return show(statusOf(error), refusalPage(error.message))
     if (error instanceof HTTPException) return show(error.status, refusalPage(error.message))
     throw error

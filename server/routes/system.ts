@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { EMPTIED, type Emptied, type Metrics } from '../../runtime/ports.ts'
 import { type Endpoint, endpoint } from '../endpoint.ts'
 import type { Admission } from '../overload.ts'
+import type { RateLimits } from '../rate-limits.ts'
 import { MetricsFormat, Truncate } from '../schemas/system.ts'
 
 /** Of the protocol as we speak it. Clients such as Studio compare it with those of the official server. */
@@ -13,6 +14,7 @@ export interface SystemPorts {
   ping(): Promise<boolean>
   metrics: Metrics
   admission: Admission
+  limits: RateLimits
   /** Empties tables. There in test mode alone. */
   empty: ((what: readonly Emptied[]) => Promise<void>) | undefined
 }
@@ -62,7 +64,7 @@ export function systemRoutes(ports: SystemPorts): Endpoint[] {
   ]
 }
 
-/** By name, what it counts. All go up and down. */
+/** By name, what it counts. All go up and down, but what ends in `_total`. */
 const GAUGES = {
   queue_depth: 'Runs that wait for a worker.',
   runs_running: 'Runs that a worker has.',
@@ -71,9 +73,10 @@ const GAUGES = {
   webhooks_pending: 'Webhooks that no receiver has taken yet.',
   webhooks_dead: 'Webhooks that were given up, of the last 30 days.',
   streams_open: 'Open streams of this process.',
+  rate_limited_total: 'Requests that this process refused with 429.',
 }
 
-function metricsRoute({ metrics, admission }: SystemPorts): Endpoint {
+function metricsRoute({ metrics, admission, limits }: SystemPorts): Endpoint {
   return endpoint({
     method: 'get',
     path: '/metrics',
@@ -93,11 +96,12 @@ function metricsRoute({ metrics, admission }: SystemPorts): Endpoint {
         webhooks_pending: webhooks,
         webhooks_dead: deadWebhooks,
         streams_open: admission.streams(),
+        rate_limited_total: limits.refused(),
       }
       if (query.format === 'json') return c.json(now)
       const lines = Object.entries(GAUGES).flatMap(([name, help]) => [
         `# HELP holdpoint_${name} ${help}`,
-        `# TYPE holdpoint_${name} gauge`,
+        `# TYPE holdpoint_${name} ${name.endsWith('_total') ? 'counter' : 'gauge'}`,
         `holdpoint_${name} ${now[name as keyof typeof GAUGES]}`,
       ])
       return c.body(`${lines.join('\n')}\n`, 200, {

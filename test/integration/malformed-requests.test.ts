@@ -33,7 +33,12 @@ const ANSWER_MS = 20_000
 const GUARDED = new URL('../support/guarded/langgraph.json', import.meta.url).pathname
 
 /** Runs, many, are taken and never carried out: what is tested is the door, and what it writes. */
-const IDLE = { HOLDPOINT_WORKERS: '0', HOLDPOINT_MAX_QUEUE: '1000000', HOLDPOINT_MAX_STREAMS: '100000' }
+const IDLE = {
+  HOLDPOINT_WORKERS: '0',
+  HOLDPOINT_MAX_QUEUE: '1000000',
+  HOLDPOINT_MAX_STREAMS: '100000',
+  HOLDPOINT_WRONG_KEYS: '0',
+}
 
 interface Door {
   name: string

@@ -139,6 +139,7 @@ onEmbedded((database) => {
         webhooks_pending: 0,
         webhooks_dead: 0,
         streams_open: 0,
+        rate_limited_total: 0,
       })
       const gone = new AbortController()
       await fetch(`${stage.url}/threads/${threadId}/stream`, { headers: alice, signal: gone.signal })

@@ -30,7 +30,11 @@ interface Link {
 type Entry = { kind: string; actor: string; data: Record<string, unknown> }
 
 function useLinks(database: EachDatabase) {
-  const { stage, keyOf, as } = useKeyedStage(database, PEOPLE, { HOLDPOINT_POLICY: POLICY })
+  const { stage, keyOf, as } = useKeyedStage(database, PEOPLE, {
+    HOLDPOINT_POLICY: POLICY,
+    // More are tried here than an address may.
+    HOLDPOINT_WRONG_KEYS: '0',
+  })
   const client = (name: Name) =>
     new Client({ apiUrl: stage.url, apiKey: keyOf(name), callerOptions: { maxRetries: 0 } })
   /** That agent wants to send a mail of that subject. */

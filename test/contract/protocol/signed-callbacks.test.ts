@@ -59,7 +59,7 @@ onEachDatabase((database) => {
     await storage.webhookEndpoints.disable(off.endpoint_id, 'Disabled by hand.')
     await storage.close()
   })
-  const { stage, keyOf, as } = useKeyedStage(database, PEOPLE)
+  const { stage, keyOf, as } = useKeyedStage(database, PEOPLE, { HOLDPOINT_WRONG_KEYS: '0' })
   const otto = () =>
     new Client({ apiUrl: stage.url, apiKey: keyOf('otto'), callerOptions: { maxRetries: 0 } })
 

@@ -37,6 +37,7 @@ onEachDatabase((database) => {
       authority: createAuthority(auth, { studio: false }),
       graphHeaders: () => ({}),
       threads: storage.mine.threads,
+      limits: { letIn() {} },
     })
     return async (method: string, path: string, body?: object) => {
       const answer = await app.request(path, {
