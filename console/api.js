@@ -17,7 +17,7 @@ import { keyOfTab } from './key.js'
  * @property {string} tool_version
  * @property {Args} args
  * @property {string} args_hash
- * @property {unknown} args_schema what the tool takes, as JSON Schema; null: not known
+ * @property {import('./schema-text.js').Schema | null} args_schema what the tool takes, as JSON Schema; null: not known
  * @property {Preview | null} preview what the call would do, as the tool says
  * @property {string | null} no_preview why there is none, where the tool would have had one
  * @property {string | null} replaces the approval that this one was asked for in the place of

@@ -111,7 +111,7 @@ export function decisionPanel(approval, listener) {
  */
 function formsFor(approval, send, back) {
   const alone = approval.self_approval
-  const editor = editorOf(approval.tool, approval.proposal?.args ?? approval.args)
+  const editor = editorOf(approval.tool, approval.proposal?.args ?? approval.args, approval.args_schema)
   const before = JSON.stringify(editor.read())
   const reason = area('Why not? The agent reads it', '', 3)
   const meaning = approval.kind === 'in_doubt' ? 'which happened' : 'which does not run'

@@ -1,6 +1,7 @@
 // @ts-check
 import { addresses, isMail, jsonOf } from './call.js'
-import { h } from './element.js'
+import { h, revealed } from './element.js'
+import { schemaText } from './schema-text.js'
 
 /**
  * Fields for a call's arguments. `read()` throws, with what to do, where they make no arguments. What nobody touched
@@ -11,10 +12,11 @@ import { h } from './element.js'
 /**
  * @param {string} tool
  * @param {import('./api.js').Args} args
+ * @param {import('./schema-text.js').Schema | null} schema what the tool takes
  * @returns {Editor}
  */
-export function editorOf(tool, args) {
-  return isMail(tool, args) ? mailEditor(args) : jsonEditor(args)
+export function editorOf(tool, args, schema) {
+  return isMail(tool, args) ? mailEditor(args) : jsonEditor(tool, args, schema)
 }
 
 /** @param {import('./api.js').Args & import('./call.js').Mail} mail @returns {Editor} */
@@ -42,15 +44,20 @@ function mailEditor(mail) {
   }
 }
 
-/** @param {import('./api.js').Args} args @returns {Editor} */
-function jsonEditor(args) {
+/**
+ * @param {string} tool
+ * @param {import('./api.js').Args} args
+ * @param {import('./schema-text.js').Schema | null} schema
+ * @returns {Editor}
+ */
+function jsonEditor(tool, args, schema) {
   const text = jsonOf(args)
   const json = area('Arguments, as JSON', text, Math.min(30, Math.max(6, text.split('\n').length + 1)), {
     code: true,
     words: false,
   })
   return {
-    nodes: [json.node],
+    nodes: schema === null ? [json.node] : [json.node, taken(tool, schema)],
     read() {
       /** @type {unknown} */
       let value
@@ -65,6 +72,16 @@ function jsonEditor(args) {
       throw new Error('The arguments must be a JSON object: { … }.')
     },
   }
+}
+
+/** @param {string} tool @param {import('./schema-text.js').Schema} schema */
+function taken(tool, schema) {
+  return h(
+    'details',
+    { class: 'taken' },
+    h('summary', {}, 'What ', h('code', {}, revealed(tool)), ' takes'),
+    h('pre', { class: 'json', tabindex: '0', dir: 'auto' }, revealed(schemaText(schema))),
+  )
 }
 
 /** One address stays a text, as models write it. @param {string} text */

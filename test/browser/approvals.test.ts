@@ -424,6 +424,7 @@ function hostileApproval(bad: string): Json {
     tool: bad,
     tool_version: bad,
     args: { [bad]: bad },
+    args_schema: { type: 'object', properties: { [bad]: { type: 'string', description: bad } } },
     preview: { kind: 'diff', path: bad, before: bad, text: `+${bad}` },
     no_preview: null,
     replaces: bad,
