@@ -34,6 +34,8 @@ export interface DecisionLinks {
   issue(link: DecisionLink, by: string): Promise<string>
   /** `undefined` for a token that was used, was altered, or is none of ours. It may be past its time. */
   read(token: string): Promise<DecisionLink | undefined>
+  /** Whether that signed message is this link's. It is the first one's that it came by, for as long as it counts. */
+  claim(message: string, linkId: string): Promise<boolean>
 }
 
 export function linkKey(secret: string): Buffer {

@@ -1,4 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
+import { sha256 } from './audit.ts'
+import type { DecisionLinks } from './decision-link.ts'
 import { RuntimeError } from './errors.ts'
 import type { Clock } from './ports.ts'
 import { signatureOf } from './webhook-secret.ts'
@@ -13,6 +15,12 @@ export type EndpointSecrets = (
   endpointId: string,
 ) => Promise<{ tenant: string | null; secrets: string[] } | undefined>
 
+interface SignedPorts {
+  endpointSecrets: EndpointSecrets
+  clock: Clock
+  links: Pick<DecisionLinks, 'claim'>
+}
+
 /** What stands in the headers of Standard Webhooks, and the body as it came. */
 export interface SignedCall {
   id: string | undefined
@@ -21,10 +29,13 @@ export interface SignedCall {
   body: string
 }
 
-/** Throws `unsigned` where the endpoint has not signed that, in these minutes. */
+/**
+ * Throws `unsigned` where the endpoint has not signed that, in these minutes, or has said it by another link: the address
+ * is not among what is signed, and whoever knows two could have said it twice.
+ */
 export async function checkSigned(
-  { endpointSecrets, clock }: { endpointSecrets: EndpointSecrets; clock: Clock },
-  endpointId: string,
+  { endpointSecrets, clock, links }: SignedPorts,
+  { endpointId, linkId }: { endpointId: string; linkId: string },
   { id, timestamp, signature, body }: SignedCall,
 ): Promise<void> {
   const endpoint = await endpointSecrets(endpointId)
@@ -35,6 +46,7 @@ export async function checkSigned(
   const expected = signatureOf(endpoint.secrets, { id, timestamp: second, body }).split(' ')
   const given = signature.split(' ').slice(0, MOST_SIGNATURES)
   if (!given.some((one) => expected.some((other) => isSame(one, other)))) throw unsigned()
+  if (!(await links.claim(sha256(`${endpointId} ${id}`), linkId))) throw unsigned()
 }
 
 function isSame(one: string, other: string): boolean {
@@ -46,6 +58,6 @@ function isSame(one: string, other: string): boolean {
 function unsigned(): RuntimeError {
   return new RuntimeError(
     'unsigned',
-    `This address takes what its endpoint has signed, as Standard Webhooks say, in the last ${TOLERANCE_S / 60} minutes. Nothing was changed.`,
+    `This address takes what its endpoint has signed, as Standard Webhooks say, in the last ${TOLERANCE_S / 60} minutes, for this address alone. Nothing was changed.`,
   )
 }

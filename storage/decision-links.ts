@@ -20,6 +20,20 @@ const USE = `
   where link_id = $1 and approval_id = $2 and identity = $3 and used_at is null
   returning 1`
 
+// Its row is there before it is looked at, so that of two links that it comes by at once one has it. A signature counts
+// five minutes to either side.
+const CLAIM = `
+  with over as (
+    delete from signed_messages where digest in (
+      select digest from signed_messages
+      where seen_at < now() - interval '15 minutes' and digest <> $1
+      for update skip locked
+    )
+  )
+  insert into signed_messages (digest, link_id) values ($1, $2)
+  on conflict (digest) do update set link_id = signed_messages.link_id
+  returning link_id`
+
 export function createDecisionLinks(db: Database, key: Buffer): DecisionLinks {
   return {
     issue: (link, by) =>
@@ -42,6 +56,10 @@ export function createDecisionLinks(db: Database, key: Buffer): DecisionLinks {
       if (link === undefined) return undefined
       const { rows } = await db.query(IS_UNUSED, [link.link_id])
       return rows.length > 0 ? link : undefined
+    },
+    async claim(message, linkId) {
+      const { rows } = await db.query<{ link_id: string }>(CLAIM, [message, linkId])
+      return rows[0]?.link_id === linkId
     },
   }
 }

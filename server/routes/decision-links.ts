@@ -121,7 +121,8 @@ export function linkRoutes(ports: LinkPorts): Endpoint[] {
       async handle(c, { params, body }) {
         const decide = async () => {
           const { link, hold, caller } = await opened(ports, params.token)
-          if (link.endpoint_id !== null) await checkSigned(ports, link.endpoint_id, await signedCall(c))
+          const { endpoint_id: endpointId, link_id: linkId } = link
+          if (endpointId !== null) await checkSigned(ports, { endpointId, linkId }, await signedCall(c))
           if (link.decision !== null && link.decision !== body.type)
             throw new RuntimeError('hold_not_yours', `This link is to ${link.decision} alone.`)
           ports.limits.word(caller.person)

@@ -113,6 +113,23 @@ onEachDatabase((database) => {
     },
   )
 
+  test('what was signed for one link says nothing on another, also where it was refused there', async () => {
+    const [first, second] = [await held('one-of-two'), await held('two-of-two')]
+    const [one, two] = [await issue(first), await issue(second)]
+    const refused = JSON.stringify({ type: 'reject', args_hash: '0'.repeat(64) })
+    const stale = JSON.stringify({ type: 'approve', args_hash: '0'.repeat(64) })
+    const [spoken, kept] = [signed(secrets.now, refused), signed(secrets.now, stale)]
+    expect((await call(one, stale, kept)).status).toBe(409)
+    expect((await call(two, stale, kept)).status).toBe(401)
+    // Its sender, who heard no answer, may ask again.
+    expect((await call(one, stale, kept)).status).toBe(409)
+    stage.model.play([{ content: 'Then not.' }])
+    expect((await call(one, refused, spoken)).status).toBe(200)
+    await untilThread(otto(), first.thread_id, 'idle')
+    expect((await call(two, refused, spoken)).status).toBe(401)
+    expect(await statusOf(second)).toBe('pending')
+  })
+
   test('what is not signed, altered, too old, too new, or signed by another is refused, and the link still works', async () => {
     const hold = await held('unsigned')
     const link = await issue(hold)
