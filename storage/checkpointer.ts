@@ -21,6 +21,7 @@ import { type Before, writeState } from './chunks/state.ts'
 import { noteCheckpoint, placeOf, type ThreadMemory } from './chunks/thread-memory.ts'
 import { rowsOf, type WriteRow } from './chunks/writes.ts'
 import { type Database, jsonbText, prepared } from './database.ts'
+import { listTuples } from './list-checkpoints.ts'
 import { nextVersion } from './next-version.ts'
 
 export interface CheckpointParts {
@@ -56,10 +57,6 @@ const PUT_WRITES = prepared(putWritesSql('do nothing'))
 const PUT_SPECIAL_WRITES = prepared(
   putWritesSql('do update set channel = excluded.channel, type = excluded.type, blob = excluded.blob'),
 )
-
-const listSql = (where: string, limit: number | undefined) => `
-  select thread_id, checkpoint_ns, checkpoint_id from checkpoints cp ${where}
-  order by position desc ${limit === undefined ? '' : `limit ${Math.trunc(limit)}`}`
 
 const positionOf = (parameter: number) => `(
   select position from checkpoints b
@@ -132,11 +129,8 @@ export class Checkpointer extends PostgresSaver {
     options: CheckpointListOptions = {},
   ): AsyncGenerator<CheckpointTuple> {
     const [where, values] = this._searchWhere(config, options.filter, options.before)
-    const { rows } = await this.db.query(listSql(where, options.limit), values)
-    for (const configurable of rows) {
-      const tuple = await this.getTuple({ configurable })
-      if (tuple !== undefined) yield tuple
-    }
+    for await (const tuple of listTuples(this.db, this.serde, { where, values, limit: options.limit }))
+      yield tuple.checkpoint.v < 4 ? await this.#withSends(tuple) : tuple
   }
 
   override async put(

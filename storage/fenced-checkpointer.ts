@@ -126,21 +126,29 @@ export class FencedCheckpointer extends Checkpointer {
 
   override async *list(config: RunnableConfig, options?: CheckpointListOptions) {
     await this.flush()
-    yield* super.list(config, options)
+    try {
+      yield* super.list(config, options)
+    } catch (error) {
+      throw this.#unread(error)
+    }
   }
 
   protected override memoryOf(): ThreadMemory {
     return this.#memory
   }
 
-  /** A subgraph's state is read inside a node, which may take the error for its own failure: the attempt ends with it. */
   async #read(config: RunnableConfig) {
     try {
       return await super.getTuple(config)
     } catch (error) {
-      if (error instanceof StorageUnavailable) this.#fail(error)
-      throw error
+      throw this.#unread(error)
     }
+  }
+
+  /** A subgraph's state is read inside a node, which may take the error for its own failure: the attempt ends with it. */
+  #unread(error: unknown): unknown {
+    if (error instanceof StorageUnavailable) this.#fail(error)
+    return error
   }
 
   async committed(checkpointId: string, signal: AbortSignal): Promise<void> {

@@ -12,6 +12,18 @@ export const REACHED = `reached as (
     join checkpoint_chunks c on c.thread_id = $3 and c.hash = child.hash
   )`
 
+/** The same for several checkpoints, whose lists share most of their pages: nothing is sent twice. */
+export const REACHED_ONCE = `found as (
+    select c.hash, c.refs from roots join checkpoint_chunks c on c.thread_id = $3 and c.hash = roots.hash
+    union
+    select c.hash, c.refs
+    from found f cross join lateral unnest(f.refs) as child (hash)
+    join checkpoint_chunks c on c.thread_id = $3 and c.hash = child.hash
+  ), reached as (
+    select c.hash, c.body, c.bytes, c.refs
+    from found join checkpoint_chunks c on c.thread_id = $3 and c.hash = found.hash
+  )`
+
 export const CHUNK_ROWS = `
   select 'chunk' as kind, hash::text as id, null::text as ns, null::text as parent, 0 as idx, null::text as type,
     body, null::text as metadata, bytes as blob, array_to_string(refs, ',') as refs

@@ -10,8 +10,10 @@ import {
   createThread,
   createWorker,
   endedWell,
+  secretAt,
   untilBlocked,
   useStorage,
+  watchedPorts,
 } from '../../support/storage.ts'
 
 const HOUR_MS = 3_600_000
@@ -152,6 +154,29 @@ onEachDatabase((database) => {
       expect(await refused).toMatchObject({ code: 'thread_busy' })
     },
   )
+
+  test('a long history is a query for each page of it, as far as somebody reads', async () => {
+    const threadId = await createThread(storage.mine)
+    for (let run = 0; run < 15; run++) await runGraph(threadId, `${run} ${'w'.repeat(80)}`)
+    const asked: string[] = []
+    const watched = await watchedPorts(storage.mine.db, await secretAt(database.place), (sql) =>
+      asked.push(sql),
+    )
+    const list = (limit?: number) =>
+      watched.checkpoints.plain.list(config(threadId), limit === undefined ? {} : { limit })
+
+    const all = await Array.fromAsync(list())
+    expect(all.length).toBeGreaterThan(50)
+    expect(asked.length).toBe(1 + Math.ceil(all.length / 25))
+    const single = await Promise.all(
+      all.map((tuple) => storage.mine.checkpoints.plain.getTuple(tuple.config)),
+    )
+    expect(all).toEqual(single)
+    expect(await Array.fromAsync(list(30))).toEqual(all.slice(0, 30))
+    asked.length = 0
+    for await (const tuple of list()) if (tuple.checkpoint.id === all[3]?.checkpoint.id) break
+    expect(asked.length).toBe(2)
+  })
 
   test('deleting a thread removes its checkpoints, and only its own', async () => {
     const kept = await createThread(storage.mine)
