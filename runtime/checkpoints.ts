@@ -1,10 +1,14 @@
 import type { BaseCheckpointSaver } from '@langchain/langgraph-checkpoint'
+import type { Artifact } from './artifact.ts'
 import type { Json } from './json.ts'
 import type { ClaimedRun } from './run.ts'
+import type { StateLimits } from './state-limits.ts'
 import type { Interrupt, ThreadTtl } from './thread.ts'
 
 /** Gives a run a checkpointer whose writes hold only while the run's lease does. */
 export interface Checkpoints {
+  /** Of what is written through them. */
+  limits: StateLimits
   /** Reads and writes outside any run: state, history, updates. */
   plain: BaseCheckpointSaver
   /**
@@ -20,6 +24,8 @@ export interface Checkpoints {
   holdsMessage(threadId: string, namespace: string, messageId: string): Promise<boolean>
   /** How many answers each interrupt that waits in the thread has had; those with none are left out. */
   answerCounts(threadId: string): Promise<Record<string, number>>
+  /** What a reference stands for in any state of the thread. */
+  artifact(threadId: string, sha256: string): Promise<Artifact | undefined>
   /** The run whose id the thread's head checkpoint is stamped with. */
   headRunId(threadId: string): Promise<string | undefined>
 }

@@ -30,6 +30,8 @@ export type ErrorCode =
   | 'invalid_path'
   | 'file_not_found'
   | 'quota_exceeded'
+  | 'state_too_large'
+  | 'artifact_not_found'
   | 'checkpoint_not_found'
   | 'overloaded'
   | 'rate_limited'

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createTell } from './artifact.ts'
 import type { Attempt, ExecutorPorts } from './attempt.ts'
 import { attemptEvent, END_EVENT, type NewEvent } from './event.ts'
 import { createEventWriter, type EventWriter } from './event-writer.ts'
@@ -169,7 +170,8 @@ async function stateOf(
 ): Promise<ThreadState> {
   const configurable = { thread_id: run.thread_id, __pregel_checkpointer: ports.checkpoints.plain }
   const snapshot = await graph.getState({ configurable })
-  return pauses.stateOf(run.thread_id, snapshot, encode(snapshot.values), complete)
+  const tell = createTell(ports.checkpoints.limits)
+  return pauses.stateOf(run.thread_id, snapshot, tell(snapshot.values), complete)
 }
 
 /** What whoever waits for the run gets: JSON text of its values, and of what it asks under LangGraph's own name. */

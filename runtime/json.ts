@@ -19,6 +19,17 @@ export function encode(value: unknown): string {
   return JSON.stringify(value, replace) ?? 'null'
 }
 
+/** The same, with what `turn` makes of each part. `holder`: what the part is in. */
+export function encodeWith(
+  value: unknown,
+  turn: (holder: object, key: string, part: unknown) => unknown,
+): string {
+  const text = JSON.stringify(value, function (this: Record<string, unknown>, key, part: unknown) {
+    return turn(this, key, replace.call(this, key, part))
+  })
+  return text ?? 'null'
+}
+
 function replace(this: Record<string, unknown>, key: string, value: unknown): unknown {
   const raw = this[key]
   if (isMessage(raw)) {

@@ -1,4 +1,5 @@
 import type { LifecycleData, ProtocolEvent } from '@langchain/langgraph'
+import type { Tell } from './artifact.ts'
 import type { NewEvent } from './event.ts'
 import type { Interop } from './interop.ts'
 import { encode } from './json.ts'
@@ -37,10 +38,10 @@ interface Params {
   data: unknown
 }
 
-function toEvent(channel: string, params: Params): NewEvent {
+function toEvent(channel: string, params: Params, write: Tell = encode): NewEvent {
   // The column is split at bars, which LangGraph allows in no name of a node; a custom channel may be named anything.
   const name = [channel.replaceAll(/[|\r\n]/g, ' '), ...params.namespace].join('|')
-  return { event: `${PREFIX}${name}`, data: encode(params) }
+  return { event: `${PREFIX}${name}`, data: write(params) }
 }
 
 /** How a run ended, for whoever follows its thread. Not before its end is committed. */
@@ -88,6 +89,7 @@ export async function* framesOf(
   input: Parameters<Graph['stream']>[0],
   options: Omit<NonNullable<Parameters<Graph['stream']>[1]>, 'version' | 'streamMode' | 'encoding'>,
   { show }: Pick<Interop, 'show'>,
+  tell: Tell,
 ): AsyncGenerator<Frame> {
   const asked = new Set<string>()
   const streamed = await graph.streamEvents(input, { ...options, version: 'v3' })
@@ -116,9 +118,8 @@ export async function* framesOf(
       }
       continue
     }
-    const events = [
-      toEvent(channelOf(method, data), { ...place, data: dataOf(method, withShown(data, show)) }),
-    ]
+    const told = { ...place, data: dataOf(method, withShown(data, show)) }
+    const events = [toEvent(channelOf(method, data), told, isOwn(method) ? encode : tell)]
     yield { events, interrupts: undefined, tellsOfPause: tellsOfPause(data) }
   }
 }
@@ -144,6 +145,11 @@ function tellsOfPause(data: unknown): boolean {
     '__interrupt__' in data ||
     ('interrupts' in data && Array.isArray(data.interrupts) && data.interrupts.length > 0)
   )
+}
+
+/** What nodes and tools say themselves is in no state, where it could be fetched. */
+function isOwn(method: string): boolean {
+  return method === 'tools' || method.startsWith('custom')
 }
 
 /** A transformer's channel is `custom:name` already; what a node writes may name one. */

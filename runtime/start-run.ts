@@ -2,15 +2,19 @@ import { type Allowed, restricts } from './allowed.ts'
 import { systemAssistantId } from './assistant.ts'
 import { RuntimeError } from './errors.ts'
 import { isUuid, newId } from './ids.ts'
+import { restored } from './artifact.ts'
+import type { Checkpoints } from './checkpoints.ts'
 import type { Interop } from './interop.ts'
 import type { Json } from './json.ts'
 import type { InterruptAnswer } from './hold.ts'
 import { type Person, rolesOf } from './people.ts'
 import type { Assistants, Holds, Runs, Threads } from './ports.ts'
 import { type CheckEdit, readResume, waitingInterrupts } from './resume.ts'
+import { checkGiven } from './state-limits.ts'
 import type { MultitaskStrategy, NewRun, Run, RunRequest } from './run.ts'
 
 export interface StartPorts {
+  checkpoints: Checkpoints
   assistants: Assistants
   threads: Threads
   runs: Runs
@@ -39,7 +43,8 @@ export interface StartRequest {
 }
 
 /** Checks what a client asks for against what is there, and queues the run. */
-export async function startRun(ports: StartPorts, start: StartRequest): Promise<Run> {
+export async function startRun(ports: StartPorts, asked: StartRequest): Promise<Run> {
+  const start = await whole(ports, asked)
   const { command } = start.request
   const resumed = command?.resume === undefined ? undefined : await readCommand(ports, start, command.resume)
   return await ports.runs.create(
@@ -55,6 +60,24 @@ export async function startRun(ports: StartPorts, start: StartRequest): Promise<
       answers: resumed?.answers ?? [],
     },
   )
+}
+
+/** With what the client read as a reference as it is, within the limits. */
+async function whole(
+  { checkpoints, threads }: StartPorts,
+  { request, ...start }: StartRequest,
+): Promise<StartRequest> {
+  const { threadId, allowed } = start
+  // What is in somebody else's thread is nobody's business.
+  const find = async (sha256: string) =>
+    restricts(allowed) && !(await threads.allows(threadId, allowed))
+      ? undefined
+      : await checkpoints.artifact(threadId, sha256)
+  const input = await restored(request.input, find)
+  const command = (await restored(request.command, find)) as typeof request.command
+  checkGiven(checkpoints.limits, input)
+  checkGiven(checkpoints.limits, command?.update)
+  return { ...start, request: { ...request, input, command } }
 }
 
 /** The run that is asked for, with its command as it was read. */

@@ -1,3 +1,4 @@
+import { createTell } from './artifact.ts'
 import type { Attempt } from './attempt.ts'
 import { checkpointed, NeedsCheckpoints } from './checkpointed.ts'
 import type { NewEvent } from './event.ts'
@@ -37,7 +38,8 @@ async function stream(
   config: ReturnType<typeof configOf>,
   durability: Durability,
 ): Promise<NewEvent[]> {
-  const wire = createWire(run.kwargs, ports.interop)
+  const tell = createTell(ports.checkpoints.limits)
+  const wire = createWire(run.kwargs, ports.interop, tell)
   const held: NewEvent[] = []
   const fenced = ports.checkpoints.fenced(run, abort)
   const again = new AbortController()
@@ -72,7 +74,7 @@ async function stream(
         signal,
       }
       if (run.kwargs.protocol === 'v2') {
-        for await (const frame of framesOf(graph, input, options, ports.interop)) {
+        for await (const frame of framesOf(graph, input, options, ports.interop, tell)) {
           if (frame.interrupts)
             pauses.take(frame.interrupts.namespace, { __interrupt__: frame.interrupts.list })
           if (frame.tellsOfPause) held.push(...frame.events)

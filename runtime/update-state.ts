@@ -1,6 +1,7 @@
 import { Command } from '@langchain/langgraph'
+import { createTell, restored } from './artifact.ts'
 import { RuntimeError } from './errors.ts'
-import { encode, type Json } from './json.ts'
+import type { Json } from './json.ts'
 import { StorageUnavailable } from './lease.ts'
 import type { CreatedThread, DraftedState, StateDraft } from './checkpoints.ts'
 import { type Place, placeOf, type StatePorts, withCheckpointer } from './state.ts'
@@ -30,11 +31,12 @@ const TRIES = 5
 export async function updateState(
   ports: StatePorts,
   thread: ChangedThread,
-  supersteps: Superstep[],
+  given: Superstep[],
   at: Partial<Omit<Place, 'thread_id'>>,
   by: string,
   created?: CreatedThread,
 ): Promise<Place> {
+  const supersteps = await whole(ports, thread.thread_id, given)
   for (let tries = 0; tries < TRIES; tries += 1) {
     const draft = await ports.checkpoints.draft(thread.thread_id, by)
     const { place, state } = await write(ports, thread, draft, supersteps, at)
@@ -46,8 +48,25 @@ export async function updateState(
   )
 }
 
+/** What was read as a reference is sent back as one. */
+function whole({ checkpoints }: StatePorts, threadId: string, given: Superstep[]): Promise<Superstep[]> {
+  const find = (sha256: string) => checkpoints.artifact(threadId, sha256)
+  const restore = async <T extends Json | undefined>(value: T) =>
+    value === undefined ? value : ((await restored(value, find)) as T)
+  const update = async ({ values, command, asNode }: StateUpdate): Promise<StateUpdate> => ({
+    values: await restore(values),
+    command: command && {
+      ...command,
+      update: await restore(command.update),
+      goto: await restore(command.goto),
+    },
+    asNode,
+  })
+  return Promise.all(given.map((superstep) => Promise.all(superstep.map(update))))
+}
+
 async function write(
-  { graphs }: StatePorts,
+  { graphs, checkpoints }: StatePorts,
   thread: ChangedThread,
   { saver }: StateDraft,
   supersteps: Superstep[],
@@ -71,7 +90,7 @@ async function write(
   return {
     place: placeOf(changed),
     state: {
-      values: encode(snapshot.values),
+      values: createTell(checkpoints.limits)(snapshot.values),
       paused: snapshot.next.length > 0,
       // A new checkpoint of the root has no pauses. One of a subgraph's ends those of the task that it runs in.
       interrupts:

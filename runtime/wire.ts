@@ -1,3 +1,4 @@
+import type { Tell } from './artifact.ts'
 import type { NewEvent } from './event.ts'
 import type { Interop } from './interop.ts'
 import { encode } from './json.ts'
@@ -31,6 +32,7 @@ const EVERYWHERE = new Set(['messages', 'custom', 'tools'])
 export function createWire(
   request: Pick<RunRequest, 'stream_mode' | 'stream_subgraphs'>,
   { show }: Pick<Interop, 'show'>,
+  tell: Tell,
 ): Wire {
   const wanted = new Set<StreamMode>(request.stream_mode)
   const messages = createMessageEvents()
@@ -40,9 +42,9 @@ export function createWire(
     translate(namespace, mode, payload) {
       if (namespace.length > 0 && !request.stream_subgraphs && !EVERYWHERE.has(mode)) return []
       const suffix = namespace.length > 0 && request.stream_subgraphs ? `|${namespace.join('|')}` : ''
-      const event = (name: string, data: unknown): NewEvent => ({
+      const event = (name: string, data: unknown, write = tell): NewEvent => ({
         event: `${name}${suffix}`,
-        data: encode(data),
+        data: write(data),
       })
       switch (mode) {
         case 'values':
@@ -67,10 +69,12 @@ export function createWire(
           return wanted.has(mode) ? [event(mode, shown(payload, show))] : []
         case 'tasks':
           return wanted.has(mode) ? [event(mode, asked(payload, show))] : []
-        case 'custom':
-        case 'tools':
         case 'events':
           return wanted.has(mode) ? [event(mode, payload)] : []
+        // What nodes and tools say themselves is in no state, where it could be fetched.
+        case 'custom':
+        case 'tools':
+          return wanted.has(mode) ? [event(mode, payload, encode)] : []
         default:
           return []
       }

@@ -12,6 +12,7 @@ import { type CorsRules, guardOrigins } from './guard.ts'
 import type { HttpSettings } from './langgraph-json.ts'
 import { openApiOf } from './openapi.ts'
 import { approvalRoutes } from './routes/approvals.ts'
+import { artifactRoute } from './routes/artifacts.ts'
 import { type AuditPorts, auditRoutes } from './routes/audit.ts'
 import { type LinkPorts, linkRoutes } from './routes/decision-links.ts'
 import { assistantGraphRoutes } from './routes/assistant-graphs.ts'
@@ -85,6 +86,7 @@ function mountOurs(app: Hono, ports: AppPorts): void {
     threadStreamRoute(ports),
     effectRoute(ports),
     ...stateRoutes(ports),
+    artifactRoute(ports),
     ...runRoutes(ports),
     ...statelessRoutes(ports),
     ...cronRoutes(ports),

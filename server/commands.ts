@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { restricts } from '../runtime/allowed.ts'
+import { createTell } from '../runtime/artifact.ts'
 import { positionOf } from '../runtime/follow-thread.ts'
-import { encode, type Json } from '../runtime/json.ts'
+import type { Json } from '../runtime/json.ts'
 import type { Signals } from '../runtime/ports.ts'
 import { waitingInterrupts } from '../runtime/resume.ts'
 import { readState, type StatePorts } from '../runtime/state.ts'
@@ -73,7 +74,8 @@ export async function answerCommand(
   try {
     const result = await carryOut(ports, threadId, command, sender)
     const meta = { thread_id: threadId, applied_through_seq: await positionOf(ports.events, threadId) }
-    return encode({ type: 'success', id: command.id, result, meta })
+    const tell = createTell(ports.checkpoints.limits)
+    return tell({ type: 'success', id: command.id, result, meta })
   } catch (error) {
     return refusal(command.id, asCommandError(error))
   }

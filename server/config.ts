@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { DEFAULT_LIMITS, LOWEST_LIMIT, type StateLimits } from '../runtime/state-limits.ts'
 
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost'])
 
@@ -69,6 +70,8 @@ const Environment = z.object({
   HOLDPOINT_DECISIONS: integer(0, 1_000_000).default(300),
   HOLDPOINT_PROXIES: integer(0, 10).default(0),
   HOLDPOINT_EVENT_DAYS: integer(1, 36_500).default(30),
+  HOLDPOINT_STATE_LIMIT: integer(LOWEST_LIMIT, 1_000_000_000).default(DEFAULT_LIMITS.bytes),
+  HOLDPOINT_STATE_OVER_LIMIT: z.enum(['artifact', 'error']).default(DEFAULT_LIMITS.over),
   HOLDPOINT_WEBHOOK_HOSTS: hostsWithPorts,
   HOLDPOINT_PUBLIC_URL: z
     .url({ protocol: /^https?$/, message: 'must be a URL such as https://holdpoint.example' })
@@ -133,6 +136,8 @@ export interface Config {
   limits: { wrongKeys: number; decisions: number; proxies: number }
   /** Days that a run's events are kept after its end. */
   eventDays: number
+  /** How large a value may be in a state, and what becomes of a larger one. */
+  stateLimits: StateLimits
   /** `host:port` of receivers of webhooks that may have a private address. */
   webhookHosts: string[]
   /** Where people reach this server, without a slash at its end. */
@@ -216,6 +221,7 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
       proxies: env.HOLDPOINT_PROXIES,
     },
     eventDays: env.HOLDPOINT_EVENT_DAYS,
+    stateLimits: { bytes: env.HOLDPOINT_STATE_LIMIT, over: env.HOLDPOINT_STATE_OVER_LIMIT },
     webhookHosts: env.HOLDPOINT_WEBHOOK_HOSTS,
     publicUrl: env.HOLDPOINT_PUBLIC_URL,
     errors: env.HOLDPOINT_ERRORS,

@@ -37,6 +37,8 @@ const STATUS = {
   invalid_path: 422,
   file_not_found: 404,
   quota_exceeded: 413,
+  state_too_large: 413,
+  artifact_not_found: 404,
   checkpoint_not_found: 404,
   overloaded: 503,
   rate_limited: 429,

@@ -4,8 +4,13 @@ import { encode } from '../runtime/json.ts'
 import type { Page } from '../runtime/thread.ts'
 
 /** A JSON answer in the protocol's form: messages flattened, dates as ISO 8601. */
-export function json(c: Context, value: unknown, status: ContentfulStatusCode = 200): Response {
-  return c.body(encode(value), status, { 'Content-Type': 'application/json' })
+export function json(
+  c: Context,
+  value: unknown,
+  status: ContentfulStatusCode = 200,
+  write: (value: unknown) => string = encode,
+): Response {
+  return c.body(write(value), status, { 'Content-Type': 'application/json' })
 }
 
 interface Place {

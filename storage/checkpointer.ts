@@ -12,6 +12,7 @@ import {
   WRITES_IDX_MAP,
 } from '@langchain/langgraph-checkpoint'
 import { PostgresSaver } from '@langchain/langgraph-checkpoint-postgres'
+import { DEFAULT_LIMITS, type StateLimits, StateTooLarge } from '../runtime/state-limits.ts'
 import { ownerOf } from './chunks/chunk.ts'
 import { addChunk, Chunks, createMemory, encode, type Encoded, type Encoder } from './chunks/encode.ts'
 import { readDeltaHistory } from './chunks/delta-history.ts'
@@ -19,7 +20,7 @@ import { readTuple } from './chunks/read.ts'
 import { chunkColumns, insertChunks } from './chunks/rows.ts'
 import { type Before, writeState } from './chunks/state.ts'
 import { noteCheckpoint, placeOf, type ThreadMemory } from './chunks/thread-memory.ts'
-import { rowsOf, type WriteRow } from './chunks/writes.ts'
+import { rowsOf, writeColumns, type WriteRow } from './chunks/writes.ts'
 import { type Database, jsonbText, prepared } from './database.ts'
 import { listTuples } from './list-checkpoints.ts'
 import { nextVersion } from './next-version.ts'
@@ -73,10 +74,12 @@ const DELETE_CHUNKS = 'delete from checkpoint_chunks where thread_id = $1'
  */
 export class Checkpointer extends PostgresSaver {
   protected readonly db: Database
+  readonly #limits: StateLimits
 
-  constructor(db: Database) {
+  constructor(db: Database, limits: StateLimits = DEFAULT_LIMITS) {
     super(db.pool)
     this.db = db
+    this.#limits = limits
   }
 
   override getNextVersion(current: number | undefined): number {
@@ -161,7 +164,13 @@ export class Checkpointer extends PostgresSaver {
   }
 
   protected encoderOf(threadId: string): Encoder {
-    return { serde: this.serde, memory: this.memoryOf(threadId) ?? createMemory(), check() {} }
+    const memory = this.memoryOf(threadId) ?? createMemory()
+    return { serde: this.serde, memory, check: this.#limits.over === 'error' ? this.#check : undefined }
+  }
+
+  readonly #check = (channel: string, bytes: number): void => {
+    if (bytes > this.#limits.bytes)
+      throw new StateTooLarge(`A value of channel ${channel}`, bytes, this.#limits)
   }
 
   protected async putStatement(
@@ -250,18 +259,6 @@ export class Checkpointer extends PostgresSaver {
   }
 }
 
-/** Columns of `checkpoint_writes`, from `idx` on. */
-export function writeColumns(rows: readonly WriteRow[]): unknown[][] {
-  return [
-    rows.map(({ idx }) => idx),
-    rows.map(({ channel }) => channel),
-    rows.map(({ type }) => type),
-    rows.map(({ blob }) => blob),
-    rows.map(({ packed }) => packed),
-    rows.map(({ refs }) => refs),
-  ]
-}
-
 interface Put {
   before: Before | undefined
   newVersions: ChannelVersions
@@ -284,7 +281,10 @@ async function channelsOf(
     channels.map(async (channel) => {
       const changed = channel in newVersions || before?.versions[channel] !== versions[channel]
       const known = changed ? undefined : before?.values.get(channel)
-      return known ?? (await encode(encoder, values[channel], chunks, `${namespace}\0${channel}`))
+      return (
+        known ??
+        (await encode(encoder, values[channel], chunks, { channel, list: `${namespace}\0${channel}` }))
+      )
     }),
   )
   return new Map(all.map((value, index) => [channels[index] ?? '', value]))

@@ -1,6 +1,8 @@
 import type { PostgresSaver } from '@langchain/langgraph-checkpoint-postgres'
 import type { Checkpoints } from '../runtime/checkpoints.ts'
+import { DEFAULT_LIMITS, type StateLimits } from '../runtime/state-limits.ts'
 import type { ThreadTtl } from '../runtime/thread.ts'
+import { findArtifact } from './artifacts.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { type Database, jsonb } from './database.ts'
 import { createDraft } from './draft.ts'
@@ -30,15 +32,20 @@ const PAUSES = `
     )`
 
 /** `usual`: of threads that come into being with their state. */
-export function createCheckpoints(db: Database, usual?: ThreadTtl): Checkpoints {
-  const plain = new Checkpointer(db)
+export function createCheckpoints(
+  db: Database,
+  usual?: ThreadTtl,
+  limits: StateLimits = DEFAULT_LIMITS,
+): Checkpoints {
+  const plain = new Checkpointer(db, limits)
   return {
+    limits,
     plain,
     fenced(run, failed) {
-      const saver = new FencedCheckpointer(db, run, failed)
+      const saver = new FencedCheckpointer(db, run, { failed, limits })
       return { saver, committed: saver.committed.bind(saver), flush: saver.flush.bind(saver) }
     },
-    draft: (threadId, by) => createDraft(db, threadId, by, usual),
+    draft: (threadId, by) => createDraft(db, threadId, by, { usual, limits }),
     async describe(threadId, metadata) {
       const { rows } = await db.query(DESCRIBE, [threadId, jsonb(metadata)])
       return rows.length > 0
@@ -53,6 +60,7 @@ export function createCheckpoints(db: Database, usual?: ThreadTtl): Checkpoints 
       const { rows } = await db.query<PauseRow>(PAUSES, [threadId])
       return await countAnswers(rows, plain.serde)
     },
+    artifact: (threadId, sha256) => findArtifact(db, threadId, sha256),
     async headRunId(threadId) {
       const { rows } = await db.query<{ run_id: string | null }>(HEAD_RUN_ID, [threadId])
       return rows[0]?.run_id ?? undefined

@@ -1,5 +1,6 @@
 import type { Json } from '../runtime/json.ts'
-import { type Database, jsonb } from './database.ts'
+import { type StateLimits, StateTooLarge } from '../runtime/state-limits.ts'
+import { type Database, jsonb, type Queryable } from './database.ts'
 
 const LOCK = `
   select exists (
@@ -16,26 +17,30 @@ const THREAD = `
     ttl_minutes, ttl_strategy
   from threads where thread_id = $1`
 
-const CHECKPOINTS = `
-  insert into checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, state, refs, metadata)
-  select $2, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, state, refs,
-    case when metadata ? 'thread_id' then metadata || jsonb_build_object('thread_id', $2::text) else metadata end
-  from checkpoints where thread_id = $1
-  order by position`
-
-const BLOBS = `
-  insert into checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
-  select $2, checkpoint_ns, channel, version, type, blob from checkpoint_blobs where thread_id = $1`
-
-const CHUNKS = `
-  insert into checkpoint_chunks (thread_id, hash, body, bytes, refs)
-  select $2::uuid, hash, body, bytes, refs from checkpoint_chunks where thread_id = $1::uuid`
-
-const WRITES = `
+// One statement, and so one moment of the thread: a run of it goes on meanwhile, and what it stores next refers to chunks
+// that a copy of before would not have.
+const STATES = `
+  with stored as (
+    insert into checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, state, refs, metadata)
+    select $2, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, state, refs,
+      case when metadata ? 'thread_id' then metadata || jsonb_build_object('thread_id', $2::text) else metadata end
+    from checkpoints where thread_id = $1
+    order by position
+  ), blobs as (
+    insert into checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
+    select $2, checkpoint_ns, channel, version, type, blob from checkpoint_blobs where thread_id = $1
+  ), chunks as (
+    insert into checkpoint_chunks (thread_id, hash, body, bytes, refs)
+    select $2::uuid, hash, body, bytes, refs from checkpoint_chunks where thread_id = $1::uuid
+  )
   insert into checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob, packed, refs)
   select $2, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob, packed, refs
   from checkpoint_writes
   where thread_id = $1 and not ($3 and channel = '__interrupt__')`
+
+const LARGEST = `
+  select coalesce(max(coalesce(octet_length(body), octet_length(bytes))), 0)::integer as bytes
+  from checkpoint_chunks where thread_id = $1::uuid and refs is null`
 
 // What a model has read is in the copy's messages as well.
 const READINGS = `
@@ -49,18 +54,23 @@ export function copyThread(
   db: Database,
   from: string,
   to: string,
-  metadata?: Record<string, Json>,
+  { metadata, limits }: { metadata: Record<string, Json> | undefined; limits: StateLimits },
 ): Promise<boolean> {
   return db.transaction(async (client) => {
     const { rows } = await client.query<{ held: boolean }>(LOCK, [from])
     const [thread] = rows
     if (thread === undefined) return false
+    if (limits.over === 'error') await checkSize(client, from, limits)
     await client.query(THREAD, [from, to, thread.held, metadata === undefined ? null : jsonb(metadata)])
-    await client.query(CHECKPOINTS, [from, to])
-    await client.query(BLOBS, [from, to])
+    await client.query(STATES, [from, to, thread.held])
     await client.query(READINGS, [from, to])
-    await client.query(CHUNKS, [from, to])
-    await client.query(WRITES, [from, to, thread.held])
     return true
   })
+}
+
+/** What was stored before there was the limit is not stored again. */
+async function checkSize(client: Queryable, threadId: string, limits: StateLimits): Promise<void> {
+  const { rows } = await client.query<{ bytes: number }>(LARGEST, [threadId])
+  const bytes = rows[0]?.bytes ?? 0
+  if (bytes > limits.bytes) throw new StateTooLarge(`A value of thread ${threadId}`, bytes, limits)
 }

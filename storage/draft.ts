@@ -9,6 +9,7 @@ import {
 } from '@langchain/langgraph-checkpoint'
 import { RuntimeError } from '../runtime/errors.ts'
 import type { CreatedThread, DraftedState, StateDraft } from '../runtime/checkpoints.ts'
+import type { StateLimits } from '../runtime/state-limits.ts'
 import { topics } from '../runtime/topics.ts'
 import type { ThreadTtl } from '../runtime/thread.ts'
 import { cancelHolds } from './cancel-holds.ts'
@@ -45,10 +46,10 @@ export async function createDraft(
   db: Database,
   threadId: string,
   by: string,
-  usual?: ThreadTtl,
+  { usual, limits }: { usual: ThreadTtl | undefined; limits: StateLimits },
 ): Promise<StateDraft> {
   const before = await lastPosition(db, threadId)
-  const saver = new DraftCheckpointer(db, by)
+  const saver = new DraftCheckpointer(db, by, limits)
   return {
     saver,
     commit: (state, created) =>
@@ -128,8 +129,8 @@ class DraftCheckpointer extends Checkpointer {
   readonly #base = new Map<string, CheckpointTuple>()
   readonly #by: string
 
-  constructor(db: Database, by: string) {
-    super(db)
+  constructor(db: Database, by: string, limits: StateLimits) {
+    super(db, limits)
     this.#by = by
   }
 

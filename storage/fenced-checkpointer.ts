@@ -10,11 +10,12 @@ import {
 import { failpoint } from '../runtime/failpoint.ts'
 import { LeaseLost, StorageUnavailable } from '../runtime/lease.ts'
 import type { ClaimedRun } from '../runtime/run.ts'
-import { Checkpointer, writeColumns } from './checkpointer.ts'
+import type { StateLimits } from '../runtime/state-limits.ts'
+import { Checkpointer } from './checkpointer.ts'
 import type { Chunks } from './chunks/encode.ts'
 import { chunkColumns } from './chunks/rows.ts'
 import { createThreadMemory, type ThreadMemory } from './chunks/thread-memory.ts'
-import type { WriteRow } from './chunks/writes.ts'
+import { writeColumns, type WriteRow } from './chunks/writes.ts'
 import type { Database } from './database.ts'
 import { PUT_SPECIAL_WRITES, statementFor } from './fenced-statements.ts'
 
@@ -70,8 +71,12 @@ export class FencedCheckpointer extends Checkpointer {
   /** Nobody else writes to the thread while the run's lease holds, and no chunk of it is collected. */
   readonly #memory = createThreadMemory()
 
-  constructor(db: Database, run: ClaimedRun, failed: (error: Error) => void) {
-    super(db)
+  constructor(
+    db: Database,
+    run: ClaimedRun,
+    { failed, limits }: { failed: (error: Error) => void; limits: StateLimits },
+  ) {
+    super(db, limits)
     this.#run = run
     this.#failed = failed
   }

@@ -20,6 +20,7 @@ import type {
   Threads,
 } from '../runtime/ports.ts'
 import type { People } from '../runtime/people.ts'
+import type { StateLimits } from '../runtime/state-limits.ts'
 import type { ThreadTtl } from '../runtime/thread.ts'
 import type { WebhookEndpoints, Webhooks } from '../runtime/webhook.ts'
 import { createAudit } from './audit.ts'
@@ -85,6 +86,8 @@ export async function openStorage(
     clock?: Clock | undefined
     /** How long threads stay that say nothing of it; unset: for ever. */
     threadTtl?: ThreadTtl | undefined
+    /** How large what a state has may be; unset: the usual. */
+    stateLimits?: StateLimits | undefined
     /** What may carry live events between the processes on PostgreSQL. */
     redis?: { url: string; log: Log } | undefined
   },
@@ -138,19 +141,25 @@ function storageOver(
   {
     clock,
     threadTtl,
+    stateLimits,
     linkKey: key,
-  }: { clock?: Clock | undefined; threadTtl?: ThreadTtl | undefined; linkKey: Buffer },
+  }: {
+    clock?: Clock | undefined
+    threadTtl?: ThreadTtl | undefined
+    stateLimits?: StateLimits | undefined
+    linkKey: Buffer
+  },
 ): Storage {
   return {
     description: db.description,
     assistants: createAssistants(db),
-    threads: createThreads(db, threadTtl),
+    threads: createThreads(db, threadTtl, stateLimits),
     runs: createRuns(db, threadTtl),
     queue: createQueue(db),
     events: createEventLog(db),
     effects: createEffects(db),
     holds: createHolds(db),
-    checkpoints: createCheckpoints(db, threadTtl),
+    checkpoints: createCheckpoints(db, threadTtl, stateLimits),
     signals,
     store: createStoreItems(db, clock),
     crons: createCrons(db, { clock, threadTtl }),

@@ -1,5 +1,6 @@
 import { RuntimeError } from '../runtime/errors.ts'
 import type { Threads } from '../runtime/ports.ts'
+import { DEFAULT_LIMITS, type StateLimits } from '../runtime/state-limits.ts'
 import type { Thread, ThreadFilter, ThreadTtl } from '../runtime/thread.ts'
 import { allowedSql } from './allowed.ts'
 import { collectChunks } from './collect-chunks.ts'
@@ -58,7 +59,11 @@ interface Row extends Omit<Thread, 'created_at' | 'updated_at' | 'state_updated_
 }
 
 /** `usual`: of threads that are created without one of their own. */
-export function createThreads(db: Database, usual?: ThreadTtl): Threads {
+export function createThreads(
+  db: Database,
+  usual?: ThreadTtl,
+  limits: StateLimits = DEFAULT_LIMITS,
+): Threads {
   const get = async (threadId: string) => {
     const { rows } = await db.query<Row>(GET, [threadId])
     return rows[0] && toThread(rows[0])
@@ -101,7 +106,7 @@ export function createThreads(db: Database, usual?: ThreadTtl): Threads {
       return rows[0] && { ...rows[0], expires_at: rows[0].expires_at.toISOString() }
     },
     async copy(from, to, metadata) {
-      return (await copyThread(db, from, to, metadata)) ? await get(to) : undefined
+      return (await copyThread(db, from, to, { metadata, limits })) ? await get(to) : undefined
     },
     prune: (threadId, strategy, options) => pruneThread(db, threadId, strategy, options),
     collect: () => collectChunks(db),

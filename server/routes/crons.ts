@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Allowed } from '../../runtime/allowed.ts'
+import { refuseReferences } from '../../runtime/artifact.ts'
 import { systemAssistantId } from '../../runtime/assistant.ts'
 import type { Cron as RuntimeCron, CronChange, CronFilter } from '../../runtime/cron.ts'
 import { RuntimeError } from '../../runtime/errors.ts'
@@ -176,7 +177,9 @@ async function patchCron(ports: CronPorts, cronId: string, body: CronPatch, ask:
 
 /** Of a cron what is said of its runs. */
 function runOf(body: CronPatch): z.output<typeof CronRun> {
-  return CronRun.parse(body)
+  const run = CronRun.parse(body)
+  refuseReferences(run.input ?? null)
+  return run
 }
 
 /** Without what the client said nothing of, or null, which is the same. */

@@ -10,7 +10,7 @@ import { findThread } from './threads.ts'
 const FileParams = ThreadParams.extend({ path: z.string().min(1).max(1_024) })
 
 /** A file's bytes are an agent's or a stranger's: no browser may take them for a page of ours. */
-const INERT = {
+export const INERT = {
   'Content-Type': 'application/octet-stream',
   'Content-Disposition': 'attachment',
   'X-Content-Type-Options': 'nosniff',

@@ -1,4 +1,6 @@
+import type { Context } from 'hono'
 import { z } from 'zod'
+import { createTell } from '../../runtime/artifact.ts'
 import { RuntimeError } from '../../runtime/errors.ts'
 import type { Json } from '../../runtime/json.ts'
 import { readHistory, readState } from '../../runtime/state.ts'
@@ -17,6 +19,7 @@ const NOT_FOUND = { 404: { description: 'No such thread' } }
 export function stateRoutes(ports: ThreadPorts): Endpoint[] {
   const state = { 200: { description: 'The state', schema: ThreadState }, ...NOT_FOUND }
   const states = { 200: { description: 'States, newest first', schema: z.array(ThreadState) }, ...NOT_FOUND }
+  const shown = (c: Context, states: unknown) => json(c, states, 200, createTell(ports.checkpoints.limits))
   return [
     endpoint({
       method: 'get',
@@ -28,7 +31,7 @@ export function stateRoutes(ports: ThreadPorts): Endpoint[] {
       query: z.object({ subgraphs: QueryFlag }),
       answers: state,
       handle: async (c, { params, query }) =>
-        json(
+        shown(
           c,
           await readState(ports, await findThread(ports.threads, params.thread_id), {
             subgraphs: query.subgraphs,
@@ -50,6 +53,7 @@ export function stateRoutes(ports: ThreadPorts): Endpoint[] {
         },
         400: { description: 'No graph has run on the thread' },
         409: { description: 'A run of the thread has not ended' },
+        413: { description: 'A value is larger than a state may have' },
         ...NOT_FOUND,
       },
       async handle(c, { params, body }, { caller }) {
@@ -95,7 +99,7 @@ export function stateRoutes(ports: ThreadPorts): Endpoint[] {
       async handle(c, { params, query }) {
         const thread = await findThread(ports.threads, params.thread_id)
         const at = { checkpoint_id: params.checkpoint_id }
-        return json(c, await readState(ports, thread, { at, subgraphs: query.subgraphs }))
+        return shown(c, await readState(ports, thread, { at, subgraphs: query.subgraphs }))
       },
     }),
     endpoint({
@@ -110,7 +114,7 @@ export function stateRoutes(ports: ThreadPorts): Endpoint[] {
       async handle(c, { params, body }) {
         const thread = await findThread(ports.threads, params.thread_id)
         const at = placeOf(body.checkpoint)
-        return json(c, await readState(ports, thread, { at, subgraphs: body.subgraphs ?? false }))
+        return shown(c, await readState(ports, thread, { at, subgraphs: body.subgraphs ?? false }))
       },
     }),
     endpoint({
@@ -124,7 +128,7 @@ export function stateRoutes(ports: ThreadPorts): Endpoint[] {
       answers: states,
       async handle(c, { params, query }) {
         const thread = await findThread(ports.threads, params.thread_id)
-        return json(
+        return shown(
           c,
           await readHistory(ports, thread, {
             limit: query.limit,
@@ -147,7 +151,7 @@ export function stateRoutes(ports: ThreadPorts): Endpoint[] {
         const thread = await findThread(ports.threads, params.thread_id)
         const before = checkpointIdOf(body.before)
         const ns = body.checkpoint?.checkpoint_ns
-        return json(
+        return shown(
           c,
           await readHistory(ports, thread, {
             limit: body.limit,

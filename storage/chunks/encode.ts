@@ -60,25 +60,32 @@ export class Chunks {
 export interface Encoder {
   readonly serde: SerializerProtocol
   readonly memory: Memory
-  /** Bytes of the largest value or element; called with those of a larger one, it throws. */
-  check(bytes: number): void
+  /** Throws for a value or an element of so many bytes that is too large for the channel. */
+  readonly check: ((channel: string, bytes: number) => void) | undefined
 }
 
-/** All is dumped before this returns its promise: what the graph changes meanwhile is not in it. `name`: of a list. */
+/** Whose value it is, and by what name its list is remembered. */
+export interface Whose {
+  channel: string
+  list?: string
+}
+
+/** All is dumped before this returns its promise: what the graph changes meanwhile is not in it. */
 export async function encode(
   encoder: Encoder,
   value: unknown,
   chunks: Chunks,
-  name?: string,
+  { channel, list: name }: Whose,
 ): Promise<Encoded> {
   if (isDeltaSnapshot(value) && isList(value.value)) {
-    const { text, refs } = rootOf(await treeFor(encoder, itemsOf(encoder, value.value, chunks), chunks, name))
+    const items = itemsOf(encoder, value.value, chunks, channel)
+    const { text, refs } = rootOf(await treeFor(encoder, items, chunks, name))
     return { text: `{"d":${text}}`, refs }
   }
-  if (!isList(value)) return whole(await itemOf(encoder, value, chunks))
-  const items = await itemsOf(encoder, value, chunks)
+  if (!isList(value)) return whole(await itemOf(encoder, value, chunks, channel))
+  const items = await itemsOf(encoder, value, chunks, channel)
   const small = smallList(items)
-  if (small !== undefined) return whole(jsonItem(encoder, small, chunks))
+  if (small !== undefined) return whole(jsonItem(encoder, small, chunks, channel))
   const { text, refs } = rootOf(await treeFor(encoder, items, chunks, name))
   return { text: `{"l":${text}}`, refs }
 }
@@ -100,8 +107,13 @@ function smallList(items: readonly Item[]): string | undefined {
   return length > WHOLE ? undefined : `[${items.map(({ inline }) => inline).join()}]`
 }
 
-async function itemsOf(encoder: Encoder, list: readonly unknown[], chunks: Chunks): Promise<readonly Item[]> {
-  const items = Array.from(list, (element) => itemOf(encoder, element, chunks))
+async function itemsOf(
+  encoder: Encoder,
+  list: readonly unknown[],
+  chunks: Chunks,
+  channel: string,
+): Promise<readonly Item[]> {
+  const items = Array.from(list, (element) => itemOf(encoder, element, chunks, channel))
   return items.some((item) => item instanceof Promise)
     ? await Promise.all(items.map(async (item) => await item))
     : (items as Item[])
@@ -128,21 +140,26 @@ async function treeFor(
   return tree
 }
 
-function itemOf(encoder: Encoder, element: unknown, chunks: Chunks): Item | Promise<Item> {
-  if (element instanceof Uint8Array) return bytesItem(encoder, element, chunks)
-  if (typeof element === 'object' && element !== null) return objectItem(encoder, element, chunks)
+function itemOf(encoder: Encoder, element: unknown, chunks: Chunks, channel: string): Item | Promise<Item> {
+  if (element instanceof Uint8Array) return bytesItem(encoder, element, chunks, channel)
+  if (typeof element === 'object' && element !== null) return objectItem(encoder, element, chunks, channel)
   // What the serializer would make of it, too.
   if (typeof element === 'string' || typeof element === 'boolean' || element === null)
-    return jsonItem(encoder, JSON.stringify(element), chunks)
-  return dumped(encoder, element).then((json) => jsonItem(encoder, json, chunks))
+    return jsonItem(encoder, JSON.stringify(element), chunks, channel)
+  return dumped(encoder, element, channel).then((json) => jsonItem(encoder, json, chunks, channel))
 }
 
-function objectItem(encoder: Encoder, element: object, chunks: Chunks): Item | Promise<Item> {
+function objectItem(
+  encoder: Encoder,
+  element: object,
+  chunks: Chunks,
+  channel: string,
+): Item | Promise<Item> {
   const { memory } = encoder
   const seen = memory.seen.get(element)
   if (seen !== undefined && isUnchanged(element, seen.trace)) return seenItem(seen, chunks)
   const trace = traceOf(element)
-  return dumped(encoder, element).then((json) => {
+  return dumped(encoder, element, channel).then((json) => {
     const small = json.length <= SMALL
     const chunk = small ? undefined : jsonChunk(json)
     const item = chunk === undefined ? inlineItem(json) : referenceTo(chunk.hash)
@@ -167,25 +184,25 @@ function seenItem(seen: Seen, chunks: Chunks): Item {
   return seen.item
 }
 
-async function dumped({ serde, check }: Encoder, value: unknown): Promise<string> {
+async function dumped({ serde, check }: Encoder, value: unknown, channel: string): Promise<string> {
   const [type, bytes] = await serde.dumpsTyped(value)
   if (type !== 'json') throw new Error(`The serializer made ${type} of a value that is no bytes.`)
-  check(bytes.length)
+  check?.(channel, bytes.length)
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
 }
 
-function jsonItem(encoder: Encoder, json: string, chunks: Chunks): Item {
+function jsonItem({ check, memory }: Encoder, json: string, chunks: Chunks, channel: string): Item {
   if (json.length <= SMALL) return inlineItem(json)
-  encoder.check(json.length)
+  check?.(channel, Buffer.byteLength(json))
   const chunk = jsonChunk(json)
-  addChunk(encoder.memory, chunk, chunks)
+  addChunk(memory, chunk, chunks)
   return referenceTo(chunk.hash)
 }
 
-function bytesItem(encoder: Encoder, bytes: Uint8Array, chunks: Chunks): Item {
-  encoder.check(bytes.length)
+function bytesItem({ check, memory }: Encoder, bytes: Uint8Array, chunks: Chunks, channel: string): Item {
+  check?.(channel, bytes.length)
   const chunk = bytesChunk(Uint8Array.from(bytes))
-  addChunk(encoder.memory, chunk, chunks)
+  addChunk(memory, chunk, chunks)
   return referenceTo(chunk.hash)
 }
 

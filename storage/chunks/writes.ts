@@ -26,7 +26,7 @@ export async function rowsOf(
   const usual = writes.filter(([channel]) => !(channel in WRITES_IDX_MAP))
   const [rows, values] = await Promise.all([
     Promise.all(own.map((write) => specialRow(encoder, write))),
-    Promise.all(usual.map(([, value]) => encode(encoder, value, chunks))),
+    Promise.all(usual.map(([channel, value]) => encode(encoder, value, chunks, { channel }))),
   ])
   if (usual.length === 0) return rows
   const refs = values.flatMap((value) => value.refs)
@@ -44,9 +44,9 @@ export async function rowsOf(
   ]
 }
 
-async function specialRow({ serde, check }: Encoder, [channel, value]: PendingWrite): Promise<WriteRow> {
+/** Of any size: what is asked of people is shown to them exactly. */
+async function specialRow({ serde }: Encoder, [channel, value]: PendingWrite): Promise<WriteRow> {
   const [type, bytes] = await serde.dumpsTyped(value)
-  check(bytes.length)
   return {
     idx: WRITES_IDX_MAP[channel] ?? 0,
     channel,
@@ -55,6 +55,18 @@ async function specialRow({ serde, check }: Encoder, [channel, value]: PendingWr
     packed: null,
     refs: null,
   }
+}
+
+/** Columns of `checkpoint_writes`, from `idx` on. */
+export function writeColumns(rows: readonly WriteRow[]): unknown[][] {
+  return [
+    rows.map(({ idx }) => idx),
+    rows.map(({ channel }) => channel),
+    rows.map(({ type }) => type),
+    rows.map(({ blob }) => blob),
+    rows.map(({ packed }) => packed),
+    rows.map(({ refs }) => refs),
+  ]
 }
 
 /** Task, channel and value of each, in the order of tasks and of what each wrote. */
