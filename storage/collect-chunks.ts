@@ -1,9 +1,12 @@
 import type { Database, Queryable, Transaction } from './database.ts'
 
 const BATCH = 5_000
-const UUIDS = `thread_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'`
 
-const THREADS = `select thread_id from checkpoint_garbage where ${UUIDS} limit 100`
+// Those that are in use come to it later, and must not stand in the others' way; nor those that are no thread's.
+const THREADS = `
+  select g.thread_id from checkpoint_garbage g join threads t on t.thread_id::text = g.thread_id
+  where not exists (select 1 from runs r where r.thread_id = t.thread_id and r.status = 'running')
+  limit 100`
 
 const LOCK = 'select 1 from threads where thread_id = $1 for update skip locked'
 // Asked after the lock is ours: a run that was claimed while we waited is seen.

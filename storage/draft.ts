@@ -33,6 +33,10 @@ const LOCK = 'select from threads where thread_id = $1 for update'
 const ACTIVE = `
   select exists (select 1 from runs where thread_id = $1 and status in ('pending', 'running')) as active`
 
+const THERE = `
+  select count(*)::integer as n from checkpoints
+  where thread_id = $1 and (checkpoint_ns, checkpoint_id) in (select * from unnest($2::text[], $3::text[]))`
+
 const THREAD = `
   update threads
   set "values" = $2::jsonb, interrupts = $3::jsonb, paused = $4, error = null,
@@ -58,11 +62,28 @@ export async function createDraft(
         await lockIdle(client, threadId)
         // Somebody else has changed the thread since: what was computed here is of a state that is no more.
         if ((await lastPosition(client, threadId)) !== before) return false
+        // Pruned meanwhile: what is replayed from the states before would be lost (`DeltaChannel`).
+        if (!(await areThere(client, threadId, saver.parents))) return false
         for (const { sql, values } of saver.statements) await client.query(sql, values)
         await writeState(client, threadId, state, by)
         return true
       }),
   }
+}
+
+async function areThere(
+  client: Queryable,
+  threadId: string,
+  places: ReadonlyMap<string, Place>,
+): Promise<boolean> {
+  if (places.size === 0) return true
+  const list = [...places.values()]
+  const { rows } = await client.query<{ n: number }>(THERE, [
+    threadId,
+    list.map(({ checkpoint_ns: ns }) => ns),
+    list.map(({ checkpoint_id: id }) => id),
+  ])
+  return rows[0]?.n === list.length
 }
 
 async function createThread(
@@ -120,9 +141,16 @@ async function writeState(
   await notify(client, topics.thread(threadId))
 }
 
+interface Place {
+  checkpoint_ns: string
+  checkpoint_id: string
+}
+
 /** Keeps what is put as statements for later, and reads it back as if it were stored. */
 class DraftCheckpointer extends Checkpointer {
   readonly statements: { sql: string; values: unknown[] }[] = []
+  /** What the draft's checkpoints come after that is in the database. */
+  readonly parents = new Map<string, Place>()
   /** By namespace, in the order of the puts. */
   readonly #drafted = new Map<string, CheckpointTuple[]>()
   /** The tuple that was read last, by namespace: what the next put is made of. */
@@ -159,6 +187,9 @@ class DraftCheckpointer extends Checkpointer {
     const own = { ...rest, written_by: this.#by }
     // All chunks are sent: between the reading and the commit the thread may lose what was read.
     this.statements.push(await this.putStatement(config, checkpoint, own, versions))
+    const earlier = this.#drafted.get(checkpoint_ns) ?? []
+    if (checkpoint_id !== undefined && !earlier.some((one) => one.checkpoint.id === checkpoint_id))
+      this.parents.set(`${checkpoint_ns}\0${checkpoint_id}`, { checkpoint_ns, checkpoint_id })
     const place = { configurable: { thread_id, checkpoint_ns, checkpoint_id: checkpoint.id } }
     const tuple: CheckpointTuple = {
       config: place,
@@ -169,7 +200,7 @@ class DraftCheckpointer extends Checkpointer {
         ? {}
         : { parentConfig: { configurable: { thread_id, checkpoint_ns, checkpoint_id } } }),
     }
-    this.#drafted.set(checkpoint_ns, [...(this.#drafted.get(checkpoint_ns) ?? []), await this.#copy(tuple)])
+    this.#drafted.set(checkpoint_ns, [...earlier, await this.#copy(tuple)])
     return place
   }
 
