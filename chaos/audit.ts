@@ -5,6 +5,7 @@ import { checkEvents } from './checks/events.ts'
 import { checkHolds } from './checks/holds.ts'
 import { checkRecord } from './checks/record.ts'
 import { checkRuns } from './checks/runs.ts'
+import { checkStorage } from './checks/storage.ts'
 import { checkTakeovers } from './checks/takeovers.ts'
 import { readAppended, readClaimed, readMails } from './project/journal.ts'
 import type { Watcher } from './watcher.ts'
@@ -34,6 +35,7 @@ export async function audit(
       ...(await checkHolds(evidence)),
       ...(await checkEvents(evidence)),
       ...(await checkRecord(evidence)),
+      ...(await checkStorage(evidence)),
       ...(gathered.watched ? await checkTakeovers(evidence) : []),
     ]
     return { lines, evidence }

@@ -19,10 +19,19 @@ const DANGLING = `
   where not exists (select 1 from checkpoint_chunks c where c.thread_id = r.owner and c.hash = r.hash)
   limit 1000`
 
+// A page is as many as have eight megabytes together, and one at least: their sizes are known without reading them.
 const CHUNKS = `
   select thread_id::text as thread_id, hash::text as hash, body, bytes, array_to_string(refs, ',') as refs
-  from checkpoint_chunks where (thread_id, hash) > ($1::uuid, $2::uuid)
-  order by thread_id, hash limit 1000`
+  from (
+    select c.*, sum(coalesce(octet_length(body), 0) + coalesce(octet_length(bytes), 0))
+      over (order by thread_id, hash rows between unbounded preceding and 1 preceding) as before
+    from (
+      select * from checkpoint_chunks where (thread_id, hash) > ($1::uuid, $2::uuid)
+      order by thread_id, hash limit 1000
+    ) c
+  ) page
+  where coalesce(before, 0) < 8000000
+  order by page.thread_id, page.hash`
 
 const HAS_CHUNKS = `select to_regclass('checkpoint_chunks') is not null as found`
 

@@ -11,6 +11,7 @@ import { endProcess, type ServerProcess, startServerProcess } from '../../chaos/
 import { newId } from '../../runtime/ids.ts'
 import type { Hold } from '../../runtime/hold.ts'
 import type { ChatServer } from '../../models/chat-protocol.ts'
+import { verifyIn } from '../../storage/verify-storage.ts'
 import { verifyRecord } from '../../storage/verify-record.ts'
 import { useDatabase } from '../support/database.ts'
 import { migrateDatabase, TEST_SECRET } from '../support/server.ts'
@@ -54,6 +55,7 @@ export function useServers() {
   afterAll(async () => {
     for (const server of servers) server.signal('SIGCONT')
     await Promise.all(servers.map((server) => endProcess(server, 'SIGKILL', 5_000)))
+    if (pool !== undefined) expect((await verifyIn(pool)).faults).toEqual([])
     await pool?.end()
     await model?.close()
     await rm(directory, { recursive: true, force: true })

@@ -1,5 +1,6 @@
 import { emptyCheckpoint, uuid6 } from '@langchain/langgraph-checkpoint'
 import { expect, test } from 'vitest'
+import { checkStorage } from '../../../chaos/checks/storage.ts'
 import { verifyIn } from '../../../storage/verify-storage.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
 import { createThread, useStorage } from '../../support/storage.ts'
@@ -30,6 +31,47 @@ onEachDatabase((database) => {
     await expect(
       storage.mine.checkpoints.plain.getTuple({ configurable: { thread_id: threadId } }),
     ).rejects.toThrow(/needs chunk .*, which is not there. Run "holdpoint storage verify"/)
+  })
+
+  test('a chaos run that loses a part of a state is not a good one', async () => {
+    const { db } = storage.mine
+    await put(await createThread(storage.mine))
+    const check = () =>
+      checkStorage({
+        query: async <Row>(sql: string, values?: unknown[]) => (await db.query(sql, values)).rows as Row[],
+      })
+    expect((await check()).map(({ ok }) => ok)).toEqual([true, true])
+    await db.query(`delete from checkpoint_chunks where body like '"element 7 %'`)
+    expect((await check()).map(({ ok, found }) => [ok, found]).at(-1)).toEqual([false, '1'])
+  })
+
+  test('large parts are looked at a few at a time, and each once', async () => {
+    const { db } = storage.mine
+    const threadId = await createThread(storage.mine)
+    const plain = storage.mine.checkpoints.plain
+    const list = Array.from({ length: 12 }, (_, index) => String(index).repeat(3_000_000))
+    const checkpoint = {
+      ...emptyCheckpoint(),
+      id: uuid6(0),
+      channel_values: { list },
+      channel_versions: { list: 1 },
+    }
+    const place = { configurable: { thread_id: threadId, checkpoint_ns: '' } }
+    await plain.put(place, checkpoint, { source: 'loop', step: 0, parents: {} }, { list: 1 })
+    const sizes: number[] = []
+    const { rows } = await db.query<{ n: number }>('select count(*)::integer as n from checkpoint_chunks')
+    const verified = await verifyIn({
+      ...db,
+      query: async <Row extends Record<string, unknown>>(sql: string, values?: unknown[]) => {
+        const found = await db.query<Row>(sql, values)
+        sizes.push(
+          found.rows.reduce((sum, { body }) => sum + (typeof body === 'string' ? body.length : 0), 0),
+        )
+        return found
+      },
+    })
+    expect(verified).toEqual({ chunks: rows[0]?.n, faults: [] })
+    expect(Math.max(...sizes)).toBeLessThan(16_000_000)
   })
 
   async function put(threadId: string): Promise<void> {
