@@ -38,7 +38,8 @@ HOLDPOINT_PUBLIC_URL, or with HOST and PORT.
 mcp check asks the MCP servers of holdpoint.mcp.json whether their tools are as they were approved; mcp approve shows what
 is new or changed, and approves it (docs/mcp.md).
 storage verify looks for parts of states that are missing, or not what they were, and then its exit code is 1. storage
-report says what takes room: tables, and the largest threads.
+report says what takes room: tables, and the largest threads. storage adopt makes threads of what LangGraph's PostgresSaver
+stored in the database (docs/storage.md).
 webhooks says who is told of approvals and runs: holdpoint webhooks --help.
 
 An option counts more than the variable of the environment beside it. Every other setting is such a variable:

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { interop, untouched } from '../runtime/interop.ts'
 import { endpointSecrets, webhookKeys } from '../runtime/webhook-secret.ts'
 import { secretOf } from '../storage/connect.ts'
 import { openStorage } from '../storage/open.ts'
@@ -42,9 +43,18 @@ export function audit(headsFile: string | undefined): Promise<number> {
 /** Looks at what is stored in the database that the settings name, and tells it. Returns the exit code. */
 export function manageStorage(command: StorageCommand): Promise<number> {
   return told(async (say) => {
-    const place = placeOf(loadConfig(process.env))
-    const verify = () => verifyStorage(place)
-    return await tellStorage(command, { verify, report: (top) => reportStorage(place, top) }, say)
+    const config = loadConfig(process.env)
+    const place = placeOf(config)
+    const adopt = async (of: { graphId: string; tenant: string }) => {
+      const storage = await openStorage({ ...place, redis: undefined })
+      try {
+        return await storage.adopt({ ...of, show: (config.interop ? interop : untouched).show })
+      } finally {
+        await storage.close()
+      }
+    }
+    const report = (top: number) => reportStorage(place, top)
+    return await tellStorage(command, { verify: () => verifyStorage(place), report, adopt }, say)
   })
 }
 

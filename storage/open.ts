@@ -23,6 +23,7 @@ import type { People } from '../runtime/people.ts'
 import type { StateLimits } from '../runtime/state-limits.ts'
 import type { ThreadTtl } from '../runtime/thread.ts'
 import type { WebhookEndpoints, Webhooks } from '../runtime/webhook.ts'
+import { type Adopted, type Adoption, adoptThreads } from './adopt-threads.ts'
 import { createAudit } from './audit.ts'
 import { createAssistants } from './assistants.ts'
 import { createCheckpoints } from './checkpoints.ts'
@@ -65,6 +66,8 @@ export interface Storage {
   metrics: Metrics
   people: People
   links: DecisionLinks
+  /** Makes threads of what PostgresSaver stored in the database. */
+  adopt(adoption: Adoption): Promise<Adopted>
   /** Empties tables, for tests. */
   truncate(what: readonly Emptied[]): Promise<void>
   audit: Audit
@@ -168,6 +171,7 @@ function storageOver(
     metrics: createMetrics(db),
     people: createPeople(db),
     links: createDecisionLinks(db, key),
+    adopt: (adoption) => adoptThreads(db, adoption),
     truncate: (what) => truncate(db, what),
     audit: createAudit(db),
     policyVersions: createPolicyVersions(db),
