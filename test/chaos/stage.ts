@@ -67,6 +67,7 @@ export function useServers() {
   }
   const stage = {
     rows,
+    databaseUrl: () => database.url,
     /** How often the model was asked so far. */
     asked: () => asked,
     async server(failpoints = '', env: Record<string, string> = {}): Promise<ServerProcess> {
