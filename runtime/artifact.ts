@@ -14,6 +14,9 @@ const REFERENCE = /^artifact:sha256:([0-9a-f]{64}):\d{1,12}$/
 /** At most as much comes back into what a client sends: a few bytes of it may name megabytes, many times. */
 const MOST_BYTES = 64 * 1_048_576
 
+/** Texts that are remembered with their references: each is a megabyte. */
+const MOST_KNOWN = 16
+
 /** Approvals show exactly what will be executed. */
 const EXACT = new Set(['__interrupt__', 'interrupts'])
 
@@ -65,7 +68,9 @@ function referenceTo(artifact: Artifact, known: Map<string, string>): string {
   if (before !== undefined) return before
   const bytes = bytesOf(artifact)
   const reference = `artifact:sha256:${hash('sha256', bytes)}:${bytes.length}`
-  if (typeof artifact === 'string') known.set(artifact, reference)
+  if (typeof artifact !== 'string') return reference
+  if (known.size >= MOST_KNOWN) known.clear()
+  known.set(artifact, reference)
   return reference
 }
 

@@ -1,12 +1,12 @@
 import { type CheckpointTuple, WRITES_IDX_MAP } from '@langchain/langgraph-checkpoint'
-import { createTell } from '../runtime/artifact.ts'
+import { createTell, type Tell } from '../runtime/artifact.ts'
 import { systemAssistantId } from '../runtime/assistant.ts'
 import { isUuid } from '../runtime/ids.ts'
 import type { Interop } from '../runtime/interop.ts'
 import { toJson } from '../runtime/json.ts'
-import { DEFAULT_LIMITS } from '../runtime/state-limits.ts'
+import { DEFAULT_LIMITS, type StateLimits } from '../runtime/state-limits.ts'
 import type { Interrupt } from '../runtime/thread.ts'
-import { Checkpointer } from './checkpointer.ts'
+import { Checkpointer, isInternal } from './checkpointer.ts'
 import { type Database, jsonb, jsonbText } from './database.ts'
 
 const UNKNOWN = `
@@ -42,7 +42,12 @@ export interface Adopted {
 }
 
 /** Makes threads of the checkpoints that another program wrote with `PostgresSaver`, as states of that graph. */
-export async function adoptThreads(db: Database, adoption: Adoption): Promise<Adopted> {
+export async function adoptThreads(
+  db: Database,
+  adoption: Adoption,
+  limits: StateLimits = DEFAULT_LIMITS,
+): Promise<Adopted> {
+  const tell = createTell(limits)
   const saver = new Checkpointer(db)
   const { rows } = await db.query<UnknownRow>(UNKNOWN)
   const left = rows.map(({ thread_id: id }) => id).filter((id) => !isUuid(id))
@@ -52,7 +57,7 @@ export async function adoptThreads(db: Database, adoption: Adoption): Promise<Ad
     if (tuple === undefined) continue
     const inserted = await db.query(INSERT, [
       row.thread_id,
-      ...columnsOf(tuple, adoption),
+      ...columnsOf(tuple, adoption, tell),
       row.began,
       row.changed,
     ])
@@ -61,17 +66,12 @@ export async function adoptThreads(db: Database, adoption: Adoption): Promise<Ad
   return { adopted, left }
 }
 
-function columnsOf(tuple: CheckpointTuple, { graphId, tenant, show }: Adoption): unknown[] {
+function columnsOf(tuple: CheckpointTuple, { graphId, tenant, show }: Adoption, tell: Tell): unknown[] {
   const interrupts = waitingIn(tuple, show)
   const metadata = { graph_id: graphId, assistant_id: systemAssistantId(graphId) }
   const values = Object.entries(tuple.checkpoint.channel_values).filter(([channel]) => !isInternal(channel))
-  const told = createTell(DEFAULT_LIMITS)(Object.fromEntries(values))
+  const told = tell(Object.fromEntries(values))
   return [tenant, jsonb(metadata), jsonbText(told), jsonb(interrupts), Object.keys(interrupts).length > 0]
-}
-
-/** LangGraph's own: `__start__`, `branch:to:node`. */
-function isInternal(channel: string): boolean {
-  return channel.startsWith('__') || channel.includes(':')
 }
 
 /** What tasks of the newest checkpoint ask that have not ended. */

@@ -169,7 +169,7 @@ export class Checkpointer extends PostgresSaver {
   }
 
   readonly #check = (channel: string, bytes: number): void => {
-    if (bytes > this.#limits.bytes)
+    if (bytes > this.#limits.bytes && !isInternal(channel))
       throw new StateTooLarge(`A value of channel ${channel}`, bytes, this.#limits)
   }
 
@@ -257,6 +257,11 @@ export class Checkpointer extends PostgresSaver {
     const earlier = `position < ${positionOf(values.length + 1)}`
     return [where === '' ? `where ${earlier}` : `${where} and ${earlier}`, [...values, id]]
   }
+}
+
+/** LangGraph's own: a whole input in `__start__`, what is sent to nodes, `branch:to:node`. */
+export function isInternal(channel: string): boolean {
+  return channel.startsWith('__') || channel.startsWith('branch:')
 }
 
 interface Put {

@@ -4,7 +4,8 @@ const BATCH = 5_000
 
 // Those that are in use come to it later, and must not stand in the others' way; nor those that are no thread's.
 const THREADS = `
-  select g.thread_id from checkpoint_garbage g join threads t on t.thread_id::text = g.thread_id
+  select g.thread_id from checkpoint_garbage g join threads t
+    on t.thread_id = case when g.thread_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then g.thread_id::uuid end
   where not exists (select 1 from runs r where r.thread_id = t.thread_id and r.status = 'running')
   limit 100`
 

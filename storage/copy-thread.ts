@@ -1,6 +1,7 @@
 import type { Json } from '../runtime/json.ts'
 import { type StateLimits, StateTooLarge } from '../runtime/state-limits.ts'
-import { type Database, jsonb, type Queryable } from './database.ts'
+import { Checkpointer, isInternal } from './checkpointer.ts'
+import { type Database, jsonb } from './database.ts'
 
 const LOCK = `
   select exists (
@@ -38,10 +39,6 @@ const STATES = `
   from checkpoint_writes
   where thread_id = $1 and not ($3 and channel = '__interrupt__')`
 
-const LARGEST = `
-  select coalesce(max(coalesce(octet_length(body), octet_length(bytes))), 0)::integer as bytes
-  from checkpoint_chunks where thread_id = $1::uuid and refs is null`
-
 // What a model has read is in the copy's messages as well.
 const READINGS = `
   insert into untrusted_reads (thread_id, source) select $2, source from untrusted_reads where thread_id = $1`
@@ -50,17 +47,17 @@ const READINGS = `
  * A new thread with the checkpoints of the other, and with its metadata unless there is other; false where that does not
  * exist. Runs stay behind.
  */
-export function copyThread(
+export async function copyThread(
   db: Database,
   from: string,
   to: string,
   { metadata, limits }: { metadata: Record<string, Json> | undefined; limits: StateLimits },
 ): Promise<boolean> {
-  return db.transaction(async (client) => {
+  if (limits.over === 'error') await checkHead(db, from, limits)
+  return await db.transaction(async (client) => {
     const { rows } = await client.query<{ held: boolean }>(LOCK, [from])
     const [thread] = rows
     if (thread === undefined) return false
-    if (limits.over === 'error') await checkSize(client, from, limits)
     await client.query(THREAD, [from, to, thread.held, metadata === undefined ? null : jsonb(metadata)])
     await client.query(STATES, [from, to, thread.held])
     await client.query(READINGS, [from, to])
@@ -69,8 +66,15 @@ export function copyThread(
 }
 
 /** What was stored before there was the limit is not stored again. */
-async function checkSize(client: Queryable, threadId: string, limits: StateLimits): Promise<void> {
-  const { rows } = await client.query<{ bytes: number }>(LARGEST, [threadId])
-  const bytes = rows[0]?.bytes ?? 0
-  if (bytes > limits.bytes) throw new StateTooLarge(`A value of thread ${threadId}`, bytes, limits)
+async function checkHead(db: Database, threadId: string, limits: StateLimits): Promise<void> {
+  const saver = new Checkpointer(db)
+  const head = await saver.getTuple({ configurable: { thread_id: threadId } })
+  for (const [channel, value] of Object.entries(head?.checkpoint.channel_values ?? {})) {
+    if (isInternal(channel)) continue
+    for (const part of Array.isArray(value) ? (value as unknown[]) : [value]) {
+      const [, bytes] = await saver.serde.dumpsTyped(part)
+      if (bytes.length > limits.bytes)
+        throw new StateTooLarge(`A value of channel ${channel}`, bytes.length, limits)
+    }
+  }
 }

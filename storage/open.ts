@@ -171,7 +171,7 @@ function storageOver(
     metrics: createMetrics(db),
     people: createPeople(db),
     links: createDecisionLinks(db, key),
-    adopt: (adoption) => adoptThreads(db, adoption),
+    adopt: (adoption) => adoptThreads(db, adoption, stateLimits),
     truncate: (what) => truncate(db, what),
     audit: createAudit(db),
     policyVersions: createPolicyVersions(db),

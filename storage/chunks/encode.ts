@@ -85,7 +85,8 @@ export async function encode(
   if (!isList(value)) return whole(await itemOf(encoder, value, chunks, channel))
   const items = await itemsOf(encoder, value, chunks, channel)
   const small = smallList(items)
-  if (small !== undefined) return whole(jsonItem(encoder, small, chunks, channel))
+  // No element of it is too large, whatever they are together.
+  if (small !== undefined) return whole(jsonItem({ ...encoder, check: undefined }, small, chunks, channel))
   const { text, refs } = rootOf(await treeFor(encoder, items, chunks, name))
   return { text: `{"l":${text}}`, refs }
 }

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import { newId } from '../../../runtime/ids.ts'
 import { onEachDatabase } from '../../support/each-database.ts'
+import { CHANNELS, ended, readSse } from '../../support/frames.ts'
 import { useStage } from '../../support/stage.ts'
 
 const PROJECT = new URL('../../support/large/langgraph.json', import.meta.url).pathname
@@ -115,6 +117,25 @@ onEachDatabase((database) => {
         for (const reference of new Set(text.match(REFERENCE) ?? [])) await fetched(threadId, reference)
       }
       expect(told.get('updates')).toMatch(REFERENCE)
+    })
+
+    test('nor has a frame of event streaming v2', async () => {
+      const threadId = newId()
+      const run = { id: 1, method: 'run.start', params: { assistant_id: 'writes', input: { size: SIZE } } }
+      expect((await stage.http('POST', `/threads/${threadId}/commands`, run)).status).toBe(200)
+      const reader = readSse(stage.url, threadId, { channels: CHANNELS })
+      const frames = await reader.until(ended)
+      reader.close()
+      const told = frames.filter(({ method }) => method !== 'custom').map((frame) => JSON.stringify(frame))
+      for (const text of told) expect(text).not.toMatch(/d€d€d€|m\\"m\\"m|pppp/)
+      expect(told.join('')).toMatch(REFERENCE)
+      expect(frames.some((frame) => JSON.stringify(frame).includes('s'.repeat(SIZE)))).toBe(true)
+      const got = await stage.http('POST', `/threads/${threadId}/commands`, {
+        id: 2,
+        method: 'state.get',
+        params: {},
+      })
+      expect(got.json<{ result: { values: Values } }>().result.values.document).toMatch(REFERENCE)
     })
 
     test('what is sent back as a reference is what it was', async () => {
@@ -248,12 +269,17 @@ onEachDatabase((database) => {
       expect((await stage.client.threads.getState<Values>(threadId)).checkpoint).toEqual(before.checkpoint)
       // As large as it may be, and messages that are larger together.
       const texts = ['1', '2', '3'].map((id) => ({ role: 'user', id, content: 't'.repeat(LIMIT / 2) }))
-      const most = { document: 'd'.repeat(LIMIT - 2), messages: texts }
+      const tags = Array.from({ length: 60 }, (_, index) => `tag ${index} ${'€'.repeat(12)}`)
+      const most = { document: 'd'.repeat(LIMIT - 2), messages: texts, tags }
       const answer = await stage.http('POST', `/threads/${threadId}/state`, {
         values: most,
         as_node: 'write',
       })
       expect([answer.status, answer.text]).toEqual([200, expect.any(String)])
+      const wide = { messages: texts, tags, size: 100 }
+      await stage.client.runs.wait(threadId, 'writes', { input: wide })
+      const copy = await stage.http('POST', `/threads/${threadId}/copy`)
+      expect([copy.status, copy.text]).toEqual([200, expect.any(String)])
     })
   })
 })

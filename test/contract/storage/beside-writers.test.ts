@@ -53,6 +53,22 @@ onEachDatabase((database) => {
     expect(valuesOf(history)).toEqual(valuesOf(original.slice(-history.length)))
   })
 
+  test('a copy of what is larger than a state may be is refused, and nothing of it is left', async () => {
+    const { db } = storage.mine
+    const threadId = await createThread(storage.mine)
+    const graph = graphOf(storage.mine.checkpoints.plain)
+    await graph.invoke({ text: 't'.repeat(3_000), list: long('first') }, config(threadId))
+    const copy = newId()
+    const strict = createThreads(db, undefined, { bytes: 2_000, over: 'error' })
+    await expect(strict.copy(threadId, copy)).rejects.toMatchObject({ code: 'state_too_large' })
+    expect((await db.query('select 1 from checkpoints where thread_id = $1', [copy])).rows).toEqual([])
+    const wide = createThreads(db, undefined, { bytes: 4_000, over: 'error' })
+    expect((await wide.copy(threadId, copy))?.thread_id).toBe(copy)
+    expect((await graph.getState(config(copy))).values).toEqual(
+      (await graph.getState(config(threadId))).values,
+    )
+  })
+
   test('threads in use, and what is no thread any more, keep nothing from being collected', async () => {
     const { db, threads } = storage.mine
     for (let n = 0; n < 101; n++)

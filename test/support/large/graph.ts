@@ -11,6 +11,7 @@ const State = Annotation.Root({
   bytes: Annotation<Uint8Array>,
   nested: Annotation<{ page: string; scan: Uint8Array; title: string }>,
   read: Annotation<number>,
+  tags: Annotation<string[]>,
 })
 
 const image = (size: number) => `data:image/png;base64,${'iVBO'.repeat(Math.ceil(size / 4))}`
