@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { Client } from '@langchain/langgraph-sdk'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
@@ -11,6 +12,7 @@ const REQUESTS = 1_500
 const SEED = 20_260_815
 /** In all that acme has, and in nothing else. */
 const SECRET = 'acme-only'
+const LARGE = `${SECRET} `.repeat(200)
 
 const PEOPLE = {
   ann: { roles: ['senior', 'admin'], tenant: 'acme' },
@@ -58,6 +60,7 @@ onEachDatabase((database: EachDatabase) => {
     cron_id: string
     checkpoint_id: string
     interrupt_id: string
+    sha256: string
   }
 
   /** One of each thing that there is, of acme's. */
@@ -70,7 +73,7 @@ onEachDatabase((database: EachDatabase) => {
     })
     const { thread_id } = await ann.threads.create({ metadata: { what: SECRET } })
     stage.play({ toolCalls: [mailTo(SECRET)] })
-    await ann.runs.wait(thread_id, assistant.assistant_id, { input: says(SECRET) })
+    await ann.runs.wait(thread_id, assistant.assistant_id, { input: says(LARGE) })
     await untilThread(ann, thread_id, 'interrupted')
     await as('ann', 'PUT', `/threads/${thread_id}/files/${SECRET}.txt`, SECRET)
     await as('ann', 'PUT', '/store/items', {
@@ -97,6 +100,7 @@ onEachDatabase((database: EachDatabase) => {
       cron_id: cron.json<{ cron_id: string }>().cron_id,
       checkpoint_id: state.checkpoint.checkpoint_id ?? '',
       interrupt_id: Object.values(thread.interrupts).flat()[0]?.id ?? '',
+      sha256: createHash('sha256').update(LARGE).digest('hex'),
     }
   }
 
@@ -107,6 +111,7 @@ onEachDatabase((database: EachDatabase) => {
       ['GET', `/threads/${id}/state`],
       ['POST', `/threads/${id}/history`, {}],
       ['GET', `/threads/${id}/runs`],
+      ['GET', `/threads/${id}/artifacts/${theirs.sha256}`],
       ['GET', `/threads/${id}/files/${SECRET}.txt`],
       ['GET', `/approvals/${theirs.approval_id}`],
       ['GET', `/assistants/${theirs.assistant_id}`],
