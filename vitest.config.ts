@@ -6,8 +6,8 @@ process.env['NODE_COMPILE_CACHE'] ??= new URL('node_modules/.cache/compiled', im
 export default defineConfig({
   test: {
     globalSetup: ['test/support/services.ts'],
-    // Integration tests start servers of their own: more files at a time only make them wait for each other.
-    maxWorkers: 2,
+    // Two cores have something to do while a file waits; more at a time only wait for each other.
+    maxWorkers: 3,
     projects: [
       project('unit', 5_000),
       project('contract', 20_000),
@@ -26,6 +26,8 @@ function project(name: string, testTimeout: number): TestProjectInlineConfigurat
       include: [`test/${name}/**/*.test.ts`],
       environment: 'node',
       pool: 'forks',
+      // What a file imports takes longer to load than many files take to run.
+      isolate: false,
       testTimeout,
       hookTimeout: Math.max(30_000, testTimeout),
       restoreMocks: true,
