@@ -66,6 +66,7 @@ describe.skipIf(chromiumPath === null)('the reference page', () => {
       '409',
       '415',
       '422',
+      '429',
     ])
     await operation.getByText('The approval: decided, or pending').click()
     await operation.getByText('resumed_run_id: string | null').waitFor()
