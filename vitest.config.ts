@@ -10,7 +10,9 @@ export default defineConfig({
     maxWorkers: 3,
     projects: [
       project('unit', 5_000),
-      project('contract', 20_000),
+      project('contract', 20_000, { exclude: ['test/contract/sandboxes/**'] }),
+      // What an attack costs its host is measured, in a host that has nothing else.
+      project('sandboxes', 20_000, { include: ['test/contract/sandboxes/**/*.test.ts'], isolate: true }),
       project('integration', 30_000),
       project('browser', 60_000),
       project('chaos', 90_000),
@@ -19,7 +21,11 @@ export default defineConfig({
 })
 
 /** Milliseconds are for one test; hooks may boot a server or create a database, and get 30 s at least. */
-function project(name: string, testTimeout: number): TestProjectInlineConfiguration {
+function project(
+  name: string,
+  testTimeout: number,
+  more: TestProjectInlineConfiguration['test'] = {},
+): TestProjectInlineConfiguration {
   return {
     test: {
       name,
@@ -32,6 +38,7 @@ function project(name: string, testTimeout: number): TestProjectInlineConfigurat
       hookTimeout: Math.max(30_000, testTimeout),
       restoreMocks: true,
       unstubEnvs: true,
+      ...more,
     },
   }
 }

@@ -30,11 +30,18 @@ export interface EachDatabase {
 }
 
 /**
- * Runs the same suite over the embedded database and over PostgreSQL, where there is one.
+ * Runs the suite over PostgreSQL, and over the embedded database as well where there is none, or where all is tested.
  * @example
  * onEachDatabase((database) => { test('…', async () => { await startTestServer(database.place) }) })
  */
 export function onEachDatabase(suite: (database: EachDatabase) => void): void {
+  const { postgres, all } = inject('services')
+  if (postgres === null || all) onEmbedded(suite)
+  onPostgres(suite)
+}
+
+/** The same suite over the embedded database and over PostgreSQL: for what has to be one behaviour of two databases. */
+export function onBothDatabases(suite: (database: EachDatabase) => void): void {
   onEmbedded(suite)
   onPostgres(suite)
 }

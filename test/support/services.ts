@@ -15,6 +15,8 @@ export interface TestServices {
   redis: string | null
   /** Path of the browser. */
   chromium: string | null
+  /** Whether all is tested (`npm run test:all`), and not only what each change is. */
+  all: boolean
 }
 
 declare module 'vitest' {
@@ -31,8 +33,9 @@ const PROBE_TIMEOUT_MS = 3_000
 export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
   const testRun = `${Math.floor(Date.now() / 1000)}_${randomBytes(3).toString('hex')}`
   project.provide('testRun', testRun)
+  const all = process.env['TEST_ALL'] === '1'
   if (project.vitest.projects.every(({ name }) => name === 'unit')) {
-    project.provide('services', { postgres: null, redis: null, chromium: null })
+    project.provide('services', { postgres: null, redis: null, chromium: null, all })
     return undefined
   }
 
@@ -46,6 +49,7 @@ export default async function setup(project: TestProject): Promise<(() => Promis
     postgres: postgres.address,
     redis: redis.address,
     chromium: chromium.address,
+    all,
   })
 
   const server = postgres.address

@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import { says, useStage } from '../../support/stage.ts'
 
 // The first Python of a server waits for the snapshot of its interpreter.
@@ -9,7 +9,7 @@ interface Values {
   messages: { type: string; content: string }[]
 }
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const stage = useStage(database)
 
   test('an agent writes, edits, searches and computes in Python, and waits for a person before it deletes', async () => {

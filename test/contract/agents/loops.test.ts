@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import type { ScriptedStep } from '../../support/scripted-model.ts'
 import { says, useStage } from '../../support/stage.ts'
 
@@ -10,7 +10,7 @@ interface Values {
 
 const LIST = { name: 'list_files', args: {} }
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const stage = useStage(database)
 
   test.each([

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, inject, test } from 'vitest'
 import { AGENT_TOOLS } from '../../../graphs/agent-tools.ts'
 import type { ChatRequest } from '../../../models/chat-protocol/request.ts'
-import { onEachDatabase, onPostgres } from '../../support/each-database.ts'
+import { onBothDatabases, onPostgres } from '../../support/each-database.ts'
 import { useShop } from '../../support/shop/shop.ts'
 import { says, type Stage, useStage } from '../../support/stage.ts'
 
@@ -16,7 +16,7 @@ async function run(stage: Stage, agent: string, configurable: object = {}): Prom
   return threadId
 }
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const stage = useStage(database)
 
   test('react and every step of a plan have all that is set up', async () => {

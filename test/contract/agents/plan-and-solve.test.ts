@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { type ChatRequest, textOf } from '../../../models/chat-protocol/request.ts'
 import type { Hold } from '../../../runtime/hold.ts'
 import { newId } from '../../../runtime/ids.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import type { ScriptedStep } from '../../support/scripted-model.ts'
 import { mailsAbout, mailTo, meeting, says, untilThread, useStage } from '../../support/stage.ts'
 
@@ -21,7 +21,7 @@ interface Step {
   depends_on?: string[]
 }
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const stage = useStage(database)
 
   test('independent steps run at the same time, each in a namespace of its own, and the answer comes from their results', async () => {

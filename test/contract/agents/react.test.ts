@@ -3,7 +3,7 @@ import type { Hold } from '../../../runtime/hold.ts'
 import { newId } from '../../../runtime/ids.ts'
 import type { ChatRequest } from '../../../models/chat-protocol/request.ts'
 import { textOf } from '../../../models/chat-protocol/request.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import { mailsAbout, mailTo, says, untilRun, useStage } from '../../support/stage.ts'
 
 interface Message {
@@ -20,7 +20,7 @@ interface Values {
   end_reason: string | null
 }
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const stage = useStage(database)
 
   test('a run streams its steps, stops at a hold, goes on when it is approved, and mails once', async () => {

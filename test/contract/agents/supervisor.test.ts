@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { type ChatRequest, textOf } from '../../../models/chat-protocol/request.ts'
 import type { Hold } from '../../../runtime/hold.ts'
 import { newId } from '../../../runtime/ids.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import type { ScriptedStep } from '../../support/scripted-model.ts'
 import { mailsAbout, mailTo, says, useStage } from '../../support/stage.ts'
 
@@ -12,7 +12,7 @@ interface Values {
   end_reason: string | null
 }
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const stage = useStage(database)
 
   test('specialists work one after the other, each in its own namespace, and one is held for an approval', async () => {

@@ -4,7 +4,7 @@ import type { Intent } from '../../../runtime/effect.ts'
 import type { ClaimedRun } from '../../../runtime/run.ts'
 import { createAudit } from '../../../storage/audit.ts'
 import { createEffects } from '../../../storage/effects.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import {
   claimOf,
   createClaimed,
@@ -20,7 +20,7 @@ const HOUR_MS = 3_600_000
 
 const ANN = { ...LOCAL, identity: 'ann' }
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
 
   async function held(): Promise<{ threadId: string; approvalId: string; run: ClaimedRun }> {

@@ -9,7 +9,7 @@ import { createAudit } from '../../../storage/audit.ts'
 import type { Database } from '../../../storage/database.ts'
 import { beginRecord, withRecord } from '../../../storage/record.ts'
 import { verifyAll } from '../../../storage/verify-record.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import { temporaryDirectory } from '../../support/server.ts'
 import { WAIT } from '../../support/stage.ts'
 import {
@@ -38,7 +38,7 @@ function record(db: Database, threadId: string, ...notes: string[]): Promise<voi
   })
 }
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
   const secret = () => secretAt(database.place)
 

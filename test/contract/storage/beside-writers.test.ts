@@ -5,14 +5,14 @@ import { newId } from '../../../runtime/ids.ts'
 import type { Database } from '../../../storage/database.ts'
 import { createThreads } from '../../../storage/threads.ts'
 import { verifyIn } from '../../../storage/verify-storage.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import { createClaimed, createThread, useStorage } from '../../support/storage.ts'
 
 /** What goes through a thread while somebody else writes there, or begins to. */
 
 const State = Annotation.Root({ text: Annotation<string>, list: Annotation<string[]> })
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
   const config = (threadId: string, more = {}) => ({
     configurable: { thread_id: threadId, ...more },

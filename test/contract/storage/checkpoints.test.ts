@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest'
 import { systemAssistantId } from '../../../runtime/assistant.ts'
 import { newId } from '../../../runtime/ids.ts'
 import type { ClaimedRun } from '../../../runtime/run.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import {
   claimOf,
   createRun,
@@ -23,7 +23,7 @@ const State = Annotation.Root({
   writer: Annotation<string>,
 })
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
 
   test('a fork reads what it wrote itself, and leaves the branch that it forked from as it was', async () => {

@@ -8,7 +8,7 @@ import { startScheduler } from '../../../runtime/scheduler.ts'
 import type { StartRequest } from '../../../runtime/start-run.ts'
 import { startOfCron } from '../../../server/cron-request.ts'
 import { createCrons } from '../../../storage/crons.ts'
-import { onEachDatabase, onPostgres } from '../../support/each-database.ts'
+import { onBothDatabases, onPostgres } from '../../support/each-database.ts'
 import {
   claimOf,
   createThread,
@@ -95,7 +95,7 @@ async function runsOf(
   return rows
 }
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
 
   test('what is due starts one run, however many times were missed, and is due again after now', async () => {

@@ -3,12 +3,12 @@ import { Annotation, DeltaChannel, END, START, StateGraph } from '@langchain/lan
 import { type BaseCheckpointSaver, MemorySaver } from '@langchain/langgraph-checkpoint'
 import { expect, test } from 'vitest'
 import { verifyIn } from '../../../storage/verify-storage.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import { secretAt, useStorage, createThread, watchedPorts } from '../../support/storage.ts'
 
 const TURNS = 12
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
 
   test('a list that is stored as its changes reads as MemorySaver reads it, and is left whole by pruning', async () => {

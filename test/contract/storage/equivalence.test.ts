@@ -21,7 +21,7 @@ import {
 import { type BaseCheckpointSaver, MemorySaver } from '@langchain/langgraph-checkpoint'
 import { expect, test } from 'vitest'
 import { verifyIn } from '../../../storage/verify-storage.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import {
   claimOf,
   createRun,
@@ -49,7 +49,7 @@ const Inner = Annotation.Root({ messages, turn: State.spec.turn })
 type Of = typeof State.State
 
 /** MemorySaver keeps each checkpoint whole: whatever it gives back is what was put there. */
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
 
   for (let seed = 1; seed <= SEEDS; seed++) {

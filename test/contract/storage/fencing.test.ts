@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { LeaseLost } from '../../../runtime/lease.ts'
 import type { FencedSaver } from '../../../runtime/checkpoints.ts'
 import type { ClaimedRun } from '../../../runtime/run.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import {
   claimOf,
   createClaimed,
@@ -17,7 +17,7 @@ import {
 
 const EVENT = { event: 'values', data: '{}' }
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
 
   test("after a takeover the first worker's checkpoints and pending writes are not written", async () => {

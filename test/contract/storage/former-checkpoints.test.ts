@@ -4,7 +4,7 @@ import type { BaseCheckpointSaver } from '@langchain/langgraph-checkpoint'
 import { PostgresSaver } from '@langchain/langgraph-checkpoint-postgres'
 import { expect, test } from 'vitest'
 import { verifyIn } from '../../../storage/verify-storage.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import {
   claimOf,
   createRun,
@@ -14,7 +14,7 @@ import {
   useStorage,
 } from '../../support/storage.ts'
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
 
   test('a thread of PostgresSaver reads as there, and goes on with numbers for versions', async () => {

@@ -6,7 +6,7 @@ import { newId } from '../../../runtime/ids.ts'
 import { doubtId, grantHash } from '../../../runtime/call.ts'
 import { type HoldRequest, type Needs, ONE_PERSON } from '../../../runtime/hold.ts'
 import { NOTHING_SHOWN } from '../../../runtime/preview.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import {
   claimOf,
   createClaimed,
@@ -17,7 +17,7 @@ import {
   useStorage,
 } from '../../support/storage.ts'
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
 
   test('of many decisions at once one wins, and the run goes on once', async () => {

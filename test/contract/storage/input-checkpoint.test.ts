@@ -6,14 +6,14 @@ import { LeaseLost } from '../../../runtime/lease.ts'
 import type { ClaimedRun } from '../../../runtime/run.ts'
 import { createCheckpoints } from '../../../storage/checkpoints.ts'
 import type { Database } from '../../../storage/database.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import { moment } from '../../support/stage.ts'
 import { createClaimed, useStorage } from '../../support/storage.ts'
 
 /** What a run's first steps have in common, long enough to be a chunk that the second checkpoint refers to. */
 const INPUT = 'x'.repeat(5_000)
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
 
   test('what comes after the checkpoint of the input is sent when that one is stored, however long it takes', async () => {

@@ -3,14 +3,14 @@ import { inject, describe, expect, test } from 'vitest'
 import { migrate } from '../../../storage/migrate.ts'
 import { openStorage } from '../../../storage/open.ts'
 import { cloneDatabase } from '../../support/database.ts'
-import { onEachDatabase, type Place } from '../../support/each-database.ts'
+import { onBothDatabases, type Place } from '../../support/each-database.ts'
 import { temporaryDirectory, TEST_SECRET } from '../../support/server.ts'
 import { openDatabase } from '../../support/storage.ts'
 
 const open = ({ databaseUrl, ...place }: Place) =>
   openStorage({ databaseUrl, ...place, poolSize: 2, connectTimeoutMs: 3_000 })
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   test('a second migration changes nothing', async () => {
     const db = await openDatabase(database.place)
     try {

@@ -5,7 +5,7 @@ import { Command, END, interrupt, MessagesAnnotation, START, StateGraph } from '
 import type { BaseCheckpointSaver } from '@langchain/langgraph-checkpoint'
 import { expect, test, vi } from 'vitest'
 import { verifyIn } from '../../../storage/verify-storage.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import {
   claimOf,
   createRun,
@@ -18,7 +18,7 @@ import {
 const THREADS = 3
 const TURNS = 4
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
 
   test(

@@ -3,7 +3,7 @@ import { LOCAL } from '../../../runtime/people.ts'
 import { newId } from '../../../runtime/ids.ts'
 import { topics } from '../../../runtime/topics.ts'
 import type { ClaimedRun } from '../../../runtime/run.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import {
   claimOf,
   createRun,
@@ -16,7 +16,7 @@ import {
   useStorage,
 } from '../../support/storage.ts'
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
 
   test('a thread has one running run, however many workers claim', async () => {

@@ -6,7 +6,7 @@ import { newId } from '../../../runtime/ids.ts'
 import { hasRole, LOCAL, type Person, type Role } from '../../../runtime/people.ts'
 import { createEffects } from '../../../storage/effects.ts'
 import { createPeople } from '../../../storage/people.ts'
-import { onEachDatabase, onEmbedded } from '../../support/each-database.ts'
+import { onBothDatabases, onEmbedded } from '../../support/each-database.ts'
 import { pick, type Random, randomFrom } from '../../support/malformed.ts'
 import {
   claimOf,
@@ -58,7 +58,7 @@ async function held(ports: StoragePorts, needs: Needs[]) {
   return threads.map((threadId, index) => ({ threadId, id: ids[index] ?? '' }))
 }
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
 
   test('of a hundred decisions at once, ten times, each hold has one end, one run, and a quorum behind it', async () => {

@@ -4,7 +4,7 @@ import { LOCAL } from '../../../runtime/people.ts'
 import { NOTHING_SHOWN } from '../../../runtime/preview.ts'
 import { ONE_PERSON } from '../../../runtime/hold.ts'
 import type { Json } from '../../../runtime/json.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import {
   claimOf,
   createClaimed,
@@ -27,7 +27,7 @@ const ORDINARY: Record<string, Json> = {
   __proto: 'not a prototype',
 }
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
 
   test('metadata comes back as it was given, and what jsonb cannot hold as U+FFFD', async () => {

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { Checkpointer } from '../../../storage/checkpointer.ts'
 import { createThreadMemory, type ThreadMemory } from '../../../storage/chunks/thread-memory.ts'
 import type { Database } from '../../../storage/database.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import { openDatabase } from '../../support/storage.ts'
 
 // The suite takes them from there.
@@ -20,7 +20,7 @@ class RememberingCheckpointer extends Checkpointer {
   }
 }
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   let db: Database
   beforeAll(async () => {
     db = await openDatabase(database.place)

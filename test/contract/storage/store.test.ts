@@ -5,7 +5,7 @@ import { newId } from '../../../runtime/ids.ts'
 import { LeaseLost } from '../../../runtime/lease.ts'
 import type { StoreItems } from '../../../runtime/ports.ts'
 import { createStoreItems } from '../../../storage/store.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import {
   claimOf,
   createRun,
@@ -21,7 +21,7 @@ const never = (error: Error) => {
   throw error
 }
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
 
   async function running() {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { systemAssistantId } from '../../../runtime/assistant.ts'
 import { newId } from '../../../runtime/ids.ts'
 import type { ThreadFilter, ThreadTtl } from '../../../runtime/thread.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import {
   claimOf,
   createRun,
@@ -14,7 +14,7 @@ import {
 
 const PAGE: ThreadFilter = { limit: 10, offset: 0, sort_by: 'created_at', sort_order: 'desc' }
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
 
   test('of two creations of the same thread at once one wins, and the other finds it', async () => {

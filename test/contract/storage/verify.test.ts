@@ -2,10 +2,10 @@ import { emptyCheckpoint, uuid6 } from '@langchain/langgraph-checkpoint'
 import { expect, test } from 'vitest'
 import { checkStorage } from '../../../chaos/checks/storage.ts'
 import { verifyIn } from '../../../storage/verify-storage.ts'
-import { onEachDatabase } from '../../support/each-database.ts'
+import { onBothDatabases } from '../../support/each-database.ts'
 import { createThread, useStorage } from '../../support/storage.ts'
 
-onEachDatabase((database) => {
+onBothDatabases((database) => {
   const storage = useStorage(database)
 
   test('a part of a state that is missing is found, and one that was changed', async () => {
