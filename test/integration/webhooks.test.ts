@@ -6,7 +6,7 @@ import { expect, test, vi } from 'vitest'
 import { onEachDatabase, onPostgres, type Place } from '../support/each-database.ts'
 import { useProcesses } from '../support/processes.ts'
 import { type Receiver, startReceiver, verified } from '../support/receiver.ts'
-import { startTestServer } from '../support/server.ts'
+import { type ServerProcess, startTestServer } from '../support/server.ts'
 import { httpOn, mailTo, says, untilThread, WAIT } from '../support/stage.ts'
 
 // Each starts processes, which wait for their turn on a machine that other tests share.
@@ -90,13 +90,14 @@ onEachDatabase((database) => {
     await once(first.process, 'exit')
     expect(receiver.received).toEqual([])
 
-    const second = await server()
-    // It has arrived, and the server dies before it hears so.
+    // It has arrived, and the server dies before it hears so: the first thing that it does may be to deliver.
+    const second = Promise.withResolvers<ServerProcess>()
     let killed: Promise<void> | undefined
     const kill = () => {
-      killed ??= second.kill()
+      killed ??= second.promise.then((one) => one.kill())
     }
     receiver.answer('/all', kill, kill, kill, kill)
+    second.resolve(await server())
     await vi.waitFor(() => expect(killed).toBeDefined(), TAKEN_OVER)
     await killed
     const tried = receiver.received.length
