@@ -1,5 +1,6 @@
 import { RuntimeError } from './errors.ts'
-import { type DecisionType, type Hold, type Needs, peopleOf, type Voice, type Vote } from './hold.ts'
+import type { DecisionType, Hold, Voice, Vote } from './hold.ts'
+import { type Needs, peopleOf } from './needs.ts'
 import { type Author, hasRole, isRole, type Person } from './people.ts'
 
 type Asked = Pick<Hold, 'needs' | 'requested_by' | 'proposal' | 'votes'>

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
-import type { Needs } from '../runtime/hold.ts'
-import { peopleOf } from '../runtime/hold.ts'
+import type { Needs } from '../runtime/needs.ts'
+import { peopleOf } from '../runtime/needs.ts'
 import { loadPolicy, type ReadPolicy } from './policy-file.ts'
 
 export interface PolicyQuestion {

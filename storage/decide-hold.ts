@@ -3,32 +3,29 @@ import { RuntimeError } from '../runtime/errors.ts'
 import { failpoint } from '../runtime/failpoint.ts'
 import { sha256 } from '../runtime/audit.ts'
 import {
-  answerOf,
   type Decision,
   type EditedArgs,
   type Hold,
   type HoldStatus,
-  type Needs,
   type RecordedDecision,
   STATUS_AFTER,
   type Vote,
 } from '../runtime/hold.ts'
-import { newId } from '../runtime/ids.ts'
-import { type Json, toJson } from '../runtime/json.ts'
+import type { Needs } from '../runtime/needs.ts'
+import type { Json } from '../runtime/json.ts'
 import { hasRole, type Person } from '../runtime/people.ts'
 import type { Holds } from '../runtime/ports.ts'
 import { isQuorum, refusalOf } from '../runtime/quorum.ts'
 import { topics } from '../runtime/topics.ts'
-import type { RunRequest } from '../runtime/run.ts'
-import { type Database, jsonb, type Queryable, type Transaction } from './database.ts'
+import { type Database, jsonb, type Transaction } from './database.ts'
 import { useLink } from './decision-links.ts'
-import { HOLD_COLUMNS, type HoldRow, holdsOfInterrupts, toHold } from './hold-row.ts'
+import { HOLD_COLUMNS, type HoldRow, toHold } from './hold-row.ts'
 import { commitGrant } from './grants.ts'
 import { changeHold, escalate, LOCK_HELD_THREAD, openHold, withCountingVotes } from './hold-votes.ts'
+import { resumeIfComplete } from './resume-held.ts'
 import { recordSettled } from './record-of-effects.ts'
 import { person, recordDecided, recordExpired, recordWaiting, SYSTEM, type Who } from './record-of-holds.ts'
 import { notify } from './signals.ts'
-import { queuedSql } from './thread-status.ts'
 
 // What a person's word on a call in doubt makes of its effect. Another lease's effect is not what the person was asked of.
 // What was to be run again, and was not because another version was there by then, is asked once more.
@@ -53,20 +50,6 @@ const EXPIRE = `
   update holds set status = 'expired', decided_at = now()
   where approval_id = $1 and status = 'pending' and expires_at <= $2
   returning ${HOLD_COLUMNS}`
-
-const RESUME = `
-  with paused as (
-    select tenant_id, assistant_id, requested_by, requester_roles, metadata from runs where thread_id = $1 and run_id = $2
-  )
-  insert into runs (thread_id, run_id, tenant_id, assistant_id, requested_by, requester_roles, ahead, request, metadata,
-    multitask_strategy)
-  select $1, $3, tenant_id, assistant_id, requested_by, requester_roles, true, $4::json, metadata, 'enqueue' from paused`
-
-const PAUSED_REQUEST = 'select request from runs where thread_id = $1 and run_id = $2'
-
-const RESUMED = 'update holds set resumed_run_id = $3 where thread_id = $1 and interrupt_id = $2'
-
-const QUEUED = queuedSql()
 
 /** A decision by itself, and the run that goes on where it was the last that its message waited for. */
 export function decideHold(
@@ -264,26 +247,6 @@ async function settleDoubt(client: Transaction, hold: Hold, who: Who): Promise<b
   ])
   for (const { effect, key } of rows) recordSettled(client, hold, who, { effect, key, status, outcome })
   return rows.length > 0
-}
-
-/** Where this was the message's last open hold, queues the run that goes on, before everything else of the thread. */
-async function resumeIfComplete(client: Queryable, hold: Hold): Promise<Hold> {
-  const holds = await holdsOfInterrupts(client, hold.thread_id, [hold.interrupt_id])
-  if (holds.some(({ status }) => status === 'pending')) return hold
-  const { rows } = await client.query<{ request: RunRequest }>(PAUSED_REQUEST, [hold.thread_id, hold.run_id])
-  const [paused] = rows
-  if (paused === undefined) throw new Error(`Run ${hold.run_id}, which paused at the hold, is gone.`)
-  const request: RunRequest = {
-    ...paused.request,
-    input: null,
-    command: { resume: { [hold.interrupt_id]: toJson(answerOf(holds)) } },
-    checkpoint: null,
-  }
-  const runId = newId()
-  await client.query(RESUME, [hold.thread_id, hold.run_id, runId, JSON.stringify(request)])
-  await client.query(RESUMED, [hold.thread_id, hold.interrupt_id, runId])
-  await client.query(QUEUED, [hold.thread_id])
-  return { ...hold, resumed_run_id: runId }
 }
 
 /** At the end of its time, which `now` says. False where it was decided meanwhile. */

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type AuditKind, type NewEntry, type Oversight, sha256 } from '../runtime/audit.ts'
-import type { HoldKind, HoldStatus, Needs } from '../runtime/hold.ts'
+import type { HoldKind, HoldStatus } from '../runtime/hold.ts'
+import type { Needs } from '../runtime/needs.ts'
 import type { Json } from '../runtime/json.ts'
 import type { Transaction } from './database.ts'
 

@@ -1,6 +1,7 @@
 import { approvalId, argsHash, grantHash, hasCanonicalForm } from '../runtime/call.ts'
 import type { Granted } from '../runtime/effect.ts'
-import { type HoldRequest, peopleOf } from '../runtime/hold.ts'
+import type { HoldRequest } from '../runtime/hold.ts'
+import { peopleOf } from '../runtime/needs.ts'
 import type { Json } from '../runtime/json.ts'
 import { admitted, isQuorum } from '../runtime/quorum.ts'
 import type { Answer, Release, RunContext } from '../runtime/run-context.ts'

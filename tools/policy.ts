@@ -1,5 +1,5 @@
 import { approvalId, argsHash, type CallKey, hasCanonicalForm } from '../runtime/call.ts'
-import { type Needs, ONE_PERSON } from '../runtime/hold.ts'
+import { type Needs, ONE_PERSON } from '../runtime/needs.ts'
 import { toJson, type Json } from '../runtime/json.ts'
 import { NOTHING_SHOWN, type Shown } from '../runtime/preview.ts'
 import type { Risk, Tool } from './define.ts'

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { Preview } from '../../runtime/preview.ts'
 import { LINK_DECISIONS, MAX_LINK_S } from '../../runtime/decision-link.ts'
-import { Needs } from '../../runtime/hold.ts'
+import { Needs } from '../../runtime/needs.ts'
 import { Any, Dict, Text, Uuid, limit, offset } from './fields.ts'
 
 export const ApprovalParams = z.object({ approval_id: Uuid })

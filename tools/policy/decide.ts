@@ -1,4 +1,4 @@
-import { type Needs, ONE_PERSON, peopleOf } from '../../runtime/hold.ts'
+import { type Needs, ONE_PERSON, peopleOf } from '../../runtime/needs.ts'
 import type { Json } from '../../runtime/json.ts'
 import type { Risk } from '../define.ts'
 import { allOf, type Answer, globMatches, inWords, satisfies } from './condition.ts'

@@ -1,4 +1,4 @@
-import { type Needs, ONE_PERSON } from '../../runtime/hold.ts'
+import { type Needs, ONE_PERSON } from '../../runtime/needs.ts'
 import { hasRole, isRole } from '../../runtime/people.ts'
 import type { Risk } from '../define.ts'
 import type { HoldRule, Policy } from './schema.ts'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Needs } from '../../runtime/hold.ts'
+import type { Needs } from '../../runtime/needs.ts'
 import type { Json } from '../../runtime/json.ts'
 import { LOCAL, ROLES } from '../../runtime/people.ts'
 import type { Risk, Tool } from '../define.ts'

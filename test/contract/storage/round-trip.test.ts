@@ -2,7 +2,7 @@ import { Annotation, END, START, StateGraph } from '@langchain/langgraph'
 import { expect, test } from 'vitest'
 import { LOCAL } from '../../../runtime/people.ts'
 import { NOTHING_SHOWN } from '../../../runtime/preview.ts'
-import { ONE_PERSON } from '../../../runtime/hold.ts'
+import { ONE_PERSON } from '../../../runtime/needs.ts'
 import type { Json } from '../../../runtime/json.ts'
 import { onBothDatabases } from '../../support/each-database.ts'
 import {
