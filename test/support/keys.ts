@@ -1,6 +1,6 @@
 import { beforeAll } from 'vitest'
 import { newApiKey, secretHash, textOf } from '../../runtime/api-key.ts'
-import type { NewKey, Role } from '../../runtime/people.ts'
+import type { NewKey, People, Role } from '../../runtime/people.ts'
 import { openStorage } from '../../storage/open.ts'
 import type { EachDatabase, Place } from './each-database.ts'
 import { type Answer, type Stage, useStage } from './stage.ts'
@@ -12,17 +12,11 @@ export async function makeKeys<Name extends string>(
   place: Place,
   people: Record<Name, Keyed>,
 ): Promise<Record<Name, string>> {
-  const storage = await openStorage({
-    databaseUrl: undefined,
-    ...place,
-    poolSize: 1,
-    connectTimeoutMs: 3_000,
-  })
-  try {
+  return await withPeople(place, async (store) => {
     const made: [string, string][] = []
     for (const [identity, given] of Object.entries(people) as [Name, Keyed][]) {
       const key = newApiKey()
-      await storage.people.createKey(
+      await store.createKey(
         {
           identity,
           kind: 'person',
@@ -37,6 +31,19 @@ export async function makeKeys<Name extends string>(
       made.push([identity, textOf(key)])
     }
     return Object.fromEntries(made) as Record<Name, string>
+  })
+}
+
+/** Changes people as the command line does: beside the server, where there is one. */
+export async function withPeople<T>(place: Place, change: (people: People) => Promise<T>): Promise<T> {
+  const storage = await openStorage({
+    databaseUrl: undefined,
+    ...place,
+    poolSize: 1,
+    connectTimeoutMs: 3_000,
+  })
+  try {
+    return await change(storage.people)
   } finally {
     await storage.close()
   }

@@ -1,68 +1,13 @@
-import { Client, type Cron } from '@langchain/langgraph-sdk'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { type Cron } from '@langchain/langgraph-sdk'
+import { describe, expect, test, vi } from 'vitest'
 import { newId } from '../../../runtime/ids.ts'
-import { type EachDatabase, onEachDatabase } from '../../support/each-database.ts'
-import { startTestServer, type TestServer } from '../../support/server.ts'
-import { httpOn, WAIT } from '../../support/stage.ts'
-import { TOLD_OF_ALICE } from '../../support/guarded/told.ts'
+import { onEachDatabase } from '../../support/each-database.ts'
+import { WAIT } from '../../support/stage.ts'
+import { get, runsOf, useTurnedServer } from '../../support/turned-server.ts'
 
 const STATES = new URL('../../support/states/langgraph.json', import.meta.url).pathname
-const GUARDED = new URL('../../support/guarded/langgraph.json', import.meta.url).pathname
+
 const MINUTE_MS = 60_000
-
-/** A server whose clock is turned, so that nobody waits for a minute to come. */
-function useTurnedServer(database: EachDatabase, project: string) {
-  let server: TestServer | undefined
-  let ahead = 0
-  const now = () => new Date(Date.now() + ahead)
-  beforeAll(async () => {
-    server = await startTestServer({ ...database.place, env: { HOLDPOINT_CONFIG: project }, now })
-  })
-  afterAll(() => server?.close())
-  const up = () => {
-    if (server === undefined) throw new Error('The server is up from beforeAll on.')
-    return server
-  }
-  return {
-    get client() {
-      return up().client
-    },
-    get url() {
-      return up().url
-    },
-    get logLines() {
-      return up().logLines
-    },
-    http: (...request: Parameters<ReturnType<typeof httpOn>>) => httpOn(up().url)(...request),
-    now,
-    turnTo(time: string | number) {
-      ahead = new Date(time).getTime() - Date.now()
-    },
-    /** Turns the clock to the cron's next time, and lets the scheduler know. */
-    async pass(client: Client, cronId: string) {
-      const [cron] = (await client.crons.search({ limit: 1_000 })).filter(({ cron_id: id }) => id === cronId)
-      ahead = Date.parse(cron?.next_run_date ?? '') - Date.now()
-      await client.crons.update(cronId, {})
-    },
-  }
-}
-
-/** The runs of the cron, once there are that many, and all have ended. */
-async function runsOf(client: Client, cronId: string, count: number) {
-  return await vi.waitFor(async () => {
-    const threads = await client.threads.search({ metadata: { cron_id: cronId } })
-    const runs = (await Promise.all(threads.map(({ thread_id: id }) => client.runs.list(id)))).flat()
-    expect(runs).toHaveLength(count)
-    for (const { status } of runs) expect(['pending', 'running']).not.toContain(status)
-    return runs
-  }, WAIT)
-}
-
-async function get(client: Client, cronId: string): Promise<Cron & { last_error: object | null }> {
-  const found = (await client.crons.search({ limit: 1_000 })).find(({ cron_id: id }) => id === cronId)
-  if (found === undefined) throw new Error(`There is no cron ${cronId}.`)
-  return found as Cron & { last_error: object | null }
-}
 
 onEachDatabase((database) => {
   describe('crons', () => {
@@ -398,107 +343,6 @@ onEachDatabase((database) => {
       await expect(server.client.crons.delete(newId())).rejects.toThrow(/404.*Cron/)
       expect((await server.http('GET', `/runs/crons/${newId()}`)).status).toBe(404)
       expect((await server.http('GET', '/runs/crons/no-uuid')).status).toBe(422)
-    })
-  })
-
-  describe('crons of a project with authentication', () => {
-    const server = useTurnedServer(database, GUARDED)
-    const as = (name: string) =>
-      new Client({
-        apiUrl: server.url,
-        apiKey: null,
-        defaultHeaders: { authorization: `Bearer ${name}`, 'x-tone': 'loud', 'x-secret-word': 'no' },
-        callerOptions: { maxRetries: 0 },
-      })
-    const daily = { schedule: '0 9 * * *', onRunCompleted: 'keep' as const }
-
-    test('the runs are those of whoever created the cron, whoever changes it', async () => {
-      const created = await as('alice').crons.create('echo', {
-        ...daily,
-        input: { answer: 1 },
-        config: { configurable: { langgraph_auth_user_id: 'boss' } },
-      })
-      expect(created).toMatchObject({ user_id: 'alice', metadata: { owner: 'alice' } })
-      const { cron_id: cronId } = await as('admin').crons.update(created.cron_id, { input: { answer: 2 } })
-      await server.pass(as('alice'), cronId)
-      const [run] = await runsOf(as('alice'), cronId, 1)
-      const { values } = await as('alice').threads.get(run?.thread_id ?? '')
-      expect(values).toEqual({
-        answer: 2,
-        seen: TOLD_OF_ALICE,
-      })
-      // The thread is hers, too.
-      await expect(as('bob').threads.get(run?.thread_id ?? '')).rejects.toThrow(/404/)
-      await as('alice').crons.delete(cronId)
-    })
-
-    test('what a handler changes is what is carried out', async () => {
-      const cron = await as('alice').crons.create('echo', { schedule: '0 0 * * *', input: { answer: 1 } })
-      expect(cron).toMatchObject({
-        schedule: '5 0 * * *',
-        metadata: { owner: 'alice' },
-        payload: { input: { answer: 1 }, context: { planned: 'alice' } },
-      })
-      await as('alice').crons.delete(cron.cron_id)
-    })
-
-    test("a cron of somebody else's is not there, whatever is asked of it", async () => {
-      const mine = await as('alice').crons.create('echo', daily)
-      const bob = { authorization: 'Bearer bob' }
-      for (const [method, body] of [
-        ['GET', undefined],
-        ['PATCH', { enabled: false }],
-        ['PATCH', { metadata: { owner: 'bob' } }],
-        ['DELETE', undefined],
-      ] as const) {
-        const answer = await server.http(method, `/runs/crons/${mine.cron_id}`, body, bob)
-        expect([answer.status, answer.text]).toEqual([404, `Cron ${mine.cron_id} does not exist.`])
-      }
-      expect(await as('bob').crons.search()).toEqual([])
-      expect(await as('bob').crons.search({ metadata: { owner: 'alice' } })).toEqual([])
-      expect(await as('bob').crons.count()).toBe(0)
-      expect(await as('admin').crons.count({ metadata: { owner: 'alice' } })).toBe(1)
-      expect(await get(as('alice'), mine.cron_id)).toEqual(mine)
-      await as('alice').crons.delete(mine.cron_id)
-    })
-
-    test("a thread of somebody else's has no crons of mine, and one that was taken from me starts none", async () => {
-      const { thread_id: threadId } = await as('alice').threads.create()
-      await expect(as('bob').crons.createForThread(threadId, 'echo', daily)).rejects.toThrow(/404.*Thread/)
-      const { cron_id: cronId } = await as('alice').crons.createForThread(threadId, 'echo', daily)
-      await as('admin').threads.update(threadId, { metadata: { owner: 'bob' } })
-      await server.pass(as('alice'), cronId)
-      await vi.waitFor(async () => {
-        expect((await get(as('alice'), cronId)).last_error).toMatchObject({ error: 'thread_not_found' })
-      }, WAIT)
-      expect(await as('bob').runs.list(threadId)).toEqual([])
-      await as('alice').crons.delete(cronId)
-    })
-
-    test('who may not start a run may stop a cron that is theirs, but not change what it starts', async () => {
-      const { cron_id: cronId } = await as('alice').crons.create('echo', { ...daily, input: { answer: 1 } })
-      await as('admin').crons.update(cronId, { metadata: { owner: 'reader' } })
-      await expect(as('alice').crons.update(cronId, { enabled: false })).rejects.toThrow(/404/)
-      await expect(as('reader').crons.update(cronId, { input: { answer: 2 } })).rejects.toThrow(
-        'HTTP 403: Readers start nothing.',
-      )
-      const stopped = await as('reader').crons.update(cronId, { enabled: false })
-      expect(stopped).toMatchObject({ enabled: false, user_id: 'alice', payload: { input: { answer: 1 } } })
-      await as('reader').crons.delete(cronId)
-    })
-
-    test('who may not start a run may not have one started, nor what a handler of crons refuses', async () => {
-      await expect(as('reader').crons.create('echo', daily)).rejects.toThrow(
-        'HTTP 403: Readers start nothing.',
-      )
-      const often = { schedule: '* * * * *' }
-      await expect(as('alice').crons.create('echo', often)).rejects.toThrow('HTTP 403: Not so often.')
-      const { assistant_id: theirs } = await as('alice').assistants.create({ graphId: 'echo' })
-      await expect(as('bob').crons.create(theirs, daily)).rejects.toThrow(/404.*Assistant/)
-      for (const path of ['/runs/crons', '/runs/crons/search', '/runs/crons/count'])
-        expect((await server.http('POST', path, {})).status).toBe(401)
-      for (const owner of ['reader', 'alice', 'bob'])
-        expect(await as('admin').crons.count({ metadata: { owner } })).toBe(0)
     })
   })
 })

@@ -3,9 +3,9 @@ import { describe, expect, test } from 'vitest'
 import { linkKey, writeToken } from '../../../runtime/decision-link.ts'
 import type { Hold } from '../../../runtime/hold.ts'
 import { newId } from '../../../runtime/ids.ts'
-import { openStorage } from '../../../storage/open.ts'
+import type { People } from '../../../runtime/people.ts'
 import { type EachDatabase, onEachDatabase, onPostgres } from '../../support/each-database.ts'
-import { type Keyed, useKeyedStage } from '../../support/keys.ts'
+import { type Keyed, useKeyedStage, withPeople } from '../../support/keys.ts'
 import { type Answer, mailsAbout, mailTo, says, untilThread } from '../../support/stage.ts'
 
 const POLICY = new URL('../../support/quorum/policy.json', import.meta.url).pathname
@@ -321,17 +321,7 @@ describe('somebody who may no longer decide', () => {
     ] as const)('and %s is refused by the link they have', async (_, name, change, words) => {
       const { id } = await held(`gone-${name}`)
       const link = await issue(id, name)
-      const storage = await openStorage({
-        databaseUrl: undefined,
-        ...database.place,
-        poolSize: 1,
-        connectTimeoutMs: 3_000,
-      })
-      try {
-        expect(await change(storage.people)).toBe(true)
-      } finally {
-        await storage.close()
-      }
+      expect(await withPeople(database.place, change)).toBe(true)
       const answer: Answer = await say(at(link), { type: 'reject' })
       expect([answer.status, answer.text]).toEqual([403, expect.stringMatching(words)])
       expect((await get(at(link))).status).toBe(403)
@@ -339,5 +329,3 @@ describe('somebody who may no longer decide', () => {
     })
   })
 })
-
-type People = Awaited<ReturnType<typeof openStorage>>['people']

@@ -3,9 +3,8 @@ import { expect, test } from 'vitest'
 import type { Hold } from '../../../runtime/hold.ts'
 import type { People } from '../../../runtime/people.ts'
 import { newId } from '../../../runtime/ids.ts'
-import { openStorage } from '../../../storage/open.ts'
 import { onPostgres } from '../../support/each-database.ts'
-import { type Keyed, useKeyedStage } from '../../support/keys.ts'
+import { type Keyed, useKeyedStage, withPeople } from '../../support/keys.ts'
 import { mailsAbout, mailTo, says, untilThread } from '../../support/stage.ts'
 
 const PEOPLE = {
@@ -45,7 +44,7 @@ onPostgres((database) => {
       await otto().runs.wait(threadId, 'react', { input: says('Mail twice.') })
       const [one, two] = await waiting(threadId)
       expect((await approve(name, one)).json()).toMatchObject({ status: 'approved' })
-      await withPeople(shutOut)
+      expect(await withPeople(database.place, shutOut)).toBe(true)
       // The last word of the message: its run begins with what both of them released.
       expect((await approve('ben', two)).json()).toMatchObject({ status: 'approved' })
       await untilThread(otto(), threadId, 'interrupted')
@@ -82,19 +81,4 @@ onPostgres((database) => {
   )
 
   const sent = (subject: string) => mailsAbout(subject, stage.mails)
-
-  /** As the command line does it, beside the server. */
-  async function withPeople(change: (people: People) => Promise<boolean>): Promise<void> {
-    const storage = await openStorage({
-      databaseUrl: undefined,
-      ...database.place,
-      poolSize: 1,
-      connectTimeoutMs: 3_000,
-    })
-    try {
-      expect(await change(storage.people)).toBe(true)
-    } finally {
-      await storage.close()
-    }
-  }
 })
